@@ -1,0 +1,56 @@
+# Everything that a person or CI runs. Each target does its own set-up and may be run again at any time.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Newer than whatever the virtual environment was made from.
+READY := .venv/.ready
+
+.PHONY: help setup demo check format-check lint types imports generated unit test format generate clean
+
+help: ## List the targets
+	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: setup ## Fine-tune, score and serve a small model on this machine
+	llmworkflow demo
+
+test: setup ## Run all tests, with Ray and vLLM on the CPU (minutes)
+	pytest
+
+check: setup ## Run what is quick: style, types, imports, generated files, unit tests
+	@$(MAKE) --jobs=2 --keep-going --output-sync=target format-check lint types imports generated unit
+
+format-check:
+	ruff format --check
+
+lint:
+	ruff check
+
+types:
+	mypy
+
+imports:
+	lint-imports --no-logo
+
+generated:
+	python -m llmworkflow.api.generate --check
+
+unit:
+	pytest tests/unit
+
+format: setup ## Format the code and fix what can be fixed
+	ruff check --fix-only
+	ruff format
+
+generate: setup ## Write the CRD and the reference page anew from the models
+	python -m llmworkflow.api.generate
+
+setup: $(READY) ## Make the virtual environment, with all that it needs
+$(READY): pyproject.toml uv.lock scripts/setup
+	scripts/setup
+	touch $@
+
+clean: ## Remove the virtual environment and the tools' caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

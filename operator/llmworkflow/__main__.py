@@ -1,0 +1,5 @@
+"""`python -m llmworkflow` is the command."""
+
+from llmworkflow.cli.main import main
+
+main()
