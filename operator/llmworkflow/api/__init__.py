@@ -1,0 +1,1 @@
+"""The resource: its models, the CRD and reference page made from them, and its validation."""

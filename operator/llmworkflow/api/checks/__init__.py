@@ -1,0 +1,1 @@
+"""What must be right about a workflow as a whole, one concern a file."""

@@ -1,0 +1,69 @@
+"""What a fine-tuning stage makes can be loaded by the engine of the batch or serving stage that uses it."""
+
+from collections.abc import Iterator
+
+from llmworkflow.api.graph import used_fine_tunes
+from llmworkflow.api.problems import Path, Problem
+from llmworkflow.api.spec.fine_tune import FineTune
+from llmworkflow.api.spec.serve import ServedModel
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+
+_NOT_SERVED = ("embed_tokens", "lm_head")  # layers whose adapters vLLM does not load
+
+
+def check(workflow: LLMWorkflow) -> Iterator[Problem]:
+    """Problems of adapters between the stages that make and the stages that load them."""
+    stages = workflow.spec.stages
+    positions = {stage.name: position for position, stage in enumerate(stages)}
+    for position, stage in enumerate(stages):
+        for reference in used_fine_tunes(stage):
+            made_at = positions.get(reference.target, position)
+            tune = stages[made_at].fine_tune
+            if tune and publishes_adapter(tune):
+                yield from _not_loadable(("spec", "stages", made_at, "fineTune", "lora"), tune, stage)
+            elif tune and "adapters" in reference.path:
+                path = ("spec", "stages", position, *reference.path)
+                yield Problem(
+                    path,
+                    "this stage makes a whole model, no adapter",
+                    "use model instead",
+                    value=reference.target,
+                )
+        for place, served in enumerate(stage.serve.models if stage.serve else []):
+            path = ("spec", "stages", position, "serve", "models", place, "lora", "maxRank")
+            yield from _rank_too_high(path, served, {other.name: other for other in stages})
+
+
+def publishes_adapter(tune: FineTune) -> bool:
+    """Whether the stage makes an adapter, not a whole model."""
+    return tune.method != "full" and not tune.export.merge
+
+
+def _not_loadable(path: Path, tune: FineTune, user: Stage) -> Iterator[Problem]:
+    remedy = f"turn it off, set export.merge, or do not use the adapter in stage {user.name}"
+    if tune.lora.use_dora:
+        yield Problem((*path, "useDora"), "the engine cannot load a DoRA adapter", remedy, value=True)
+    for place, module in enumerate(tune.lora.modules_to_save):
+        where = (*path, "modulesToSave", place)
+        yield Problem(where, "the engine cannot load an adapter with whole layers", remedy, value=module)
+    targets = tune.lora.target_modules if isinstance(tune.lora.target_modules, list) else []
+    for place, module in enumerate(targets):
+        if module in _NOT_SERVED:
+            where = (*path, "targetModules", place)
+            yield Problem(
+                where, "the engine cannot load an adapter of this layer", "leave it out", value=module
+            )
+
+
+def _rank_too_high(path: Path, served: ServedModel, stages: dict[str, Stage]) -> Iterator[Problem]:
+    names = [served.model.stage] if served.model else [adapter.stage for adapter in served.adapters or []]
+    for name in names:
+        tune = stages[name].fine_tune if name in stages else None
+        if tune and publishes_adapter(tune) and tune.lora.rank > served.lora.max_rank:
+            yield Problem(
+                path,
+                f"the adapter of stage {name} has rank {tune.lora.rank}",
+                f"raise maxRank to {tune.lora.rank}, or lower the rank",
+                value=served.lora.max_rank,
+            )

@@ -1,0 +1,79 @@
+"""Addresses of data, models and buckets, which mean something where the jobs run."""
+
+import re
+from collections.abc import Iterator
+
+from llmworkflow.api.problems import Path, Problem
+from llmworkflow.api.spec.addresses import (
+    BUCKET_SCHEMES,
+    DATA_SCHEMES,
+    MODEL_SCHEMES,
+    OUTPUT_SCHEMES,
+    beginnings,
+)
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
+
+Address = tuple[Path, str | None, tuple[str, ...]]
+"""Where an address is written, the address, and the schemes that it may have."""
+
+
+def check(workflow: LLMWorkflow, local: bool) -> Iterator[Problem]:
+    """Problems of every address; paths of this machine are right in a local run only."""
+    for path, address, schemes in _addresses(workflow):
+        if address is not None:
+            allowed = tuple(dict.fromkeys((*schemes, "file"))) if local else schemes
+            yield from _unreadable(path, address, allowed, local)
+    folder = workflow.spec.storage.path
+    if folder is not None and (folder.startswith("/") or ".." in folder.split("/")):
+        remedy = "write a path below the storage, without .."
+        yield Problem(("spec", "storage", "path"), "leaves the storage", remedy, value=folder)
+
+
+def _addresses(workflow: LLMWorkflow) -> Iterator[Address]:
+    spec = workflow.spec
+    yield ("spec", "model", "source"), spec.model.source, MODEL_SCHEMES
+    yield ("spec", "storage", "uri"), spec.storage.uri, BUCKET_SCHEMES
+    for position, stage in enumerate(spec.stages):
+        for path, address, schemes in _stage_addresses(stage):
+            yield ("spec", "stages", position, *path), address, schemes
+
+
+def _stage_addresses(stage: Stage) -> Iterator[Address]:
+    if stage.fine_tune:
+        data = stage.fine_tune.data
+        for name, sources in (("train", data.train), ("validation", data.validation or [])) if data else ():
+            for place, source in enumerate(sources):
+                yield ("fineTune", "data", name, place, "uri"), source.uri, DATA_SCHEMES
+        yield ("fineTune", "export", "mirror"), stage.fine_tune.export.mirror, OUTPUT_SCHEMES
+    if stage.batch:
+        yield ("batch", "input", "uri"), stage.batch.input.uri, DATA_SCHEMES
+        yield ("batch", "output", "uri"), stage.batch.output.uri, OUTPUT_SCHEMES
+        yield ("batch", "http", "url"), stage.batch.http.url if stage.batch.http else None, ("https", "http")
+        for place, adapter in enumerate(stage.batch.adapters or []):
+            yield ("batch", "adapters", place, "uri"), adapter.uri, MODEL_SCHEMES
+    for place, served in enumerate(stage.serve.models if stage.serve else []):
+        yield ("serve", "models", place, "source"), served.source, MODEL_SCHEMES
+        for number, adapter in enumerate(served.adapters or []):
+            yield ("serve", "models", place, "adapters", number, "uri"), adapter.uri, MODEL_SCHEMES
+    if stage.prefetch:
+        yield ("prefetch", "mirror"), stage.prefetch.mirror, OUTPUT_SCHEMES
+
+
+def _unreadable(path: Path, address: str, schemes: tuple[str, ...], local: bool) -> Iterator[Problem]:
+    known = beginnings(schemes)
+    match = _SCHEME.fullmatch(address)
+    remedy = f"begin it with {', '.join(known)}"
+    if match is None:
+        if not local:
+            yield Problem(path, "a path of one machine means nothing on a cluster", remedy, value=address)
+        return
+    scheme, _, rest = match.groups()
+    if scheme not in schemes:
+        yield Problem(path, f"the scheme {scheme} is not known here", remedy, value=address)
+    elif not address.startswith(tuple(known)) or not rest.strip("/"):
+        yield Problem(path, "is no complete address", f"write {beginnings((scheme,))[0]}…", value=address)
+    elif scheme == "volume" and ".." in rest.split("/"):
+        yield Problem(path, "leaves the volume", "write a path without ..", value=address)

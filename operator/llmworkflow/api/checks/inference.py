@@ -1,0 +1,38 @@
+"""Fields of a batch that fit its task and its engine."""
+
+from collections.abc import Iterator
+
+from llmworkflow.api.problems import Path, Problem
+from llmworkflow.api.spec.batch import Batch
+from llmworkflow.api.spec.workflow import LLMWorkflow
+
+
+def check(workflow: LLMWorkflow) -> Iterator[Problem]:
+    """Problems of every batch section."""
+    for position, stage in enumerate(workflow.spec.stages):
+        if stage.batch:
+            path: Path = ("spec", "stages", position, "batch")
+            yield from _answer_too_long(path, stage.batch)
+            yield from _model_unused(path, stage.batch)
+
+
+def _answer_too_long(path: Path, batch: Batch) -> Iterator[Problem]:
+    longest = batch.engine_kwargs.get("max_model_len")
+    if isinstance(longest, int) and batch.sampling.max_tokens >= longest:
+        yield Problem(
+            (*path, "sampling", "maxTokens"),
+            f"leaves no room for a prompt in engineKwargs.max_model_len {longest}",
+            "lower maxTokens, or raise max_model_len",
+            value=batch.sampling.max_tokens,
+        )
+
+
+def _model_unused(path: Path, batch: Batch) -> Iterator[Problem]:
+    if batch.task in ("http", "serve") and (batch.model or batch.adapters):
+        field = "model" if batch.model else "adapters"
+        endpoint = "http.url" if batch.task == "http" else "through"
+        yield Problem(
+            (*path, field),
+            f"task {batch.task} answers through {endpoint} and loads no model",
+            f"remove {field}",
+        )

@@ -1,0 +1,57 @@
+"""Write what is generated from the models, or check that it is up to date.
+
+python -m llmworkflow.api.generate [--check]
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from llmworkflow.api import crd, reference
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMAND = "python -m llmworkflow.api.generate"
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "manifests/crd.yaml": lambda: (
+        f"# Generated from operator/llmworkflow/api by `{COMMAND}`.\n{crd.manifest()}"
+    ),
+    "docs/reference.md": lambda: (
+        f"<!-- Generated from operator/llmworkflow/api by `{COMMAND}`. -->\n\n{reference.page()}"
+    ),
+}
+
+
+def write(root: Path) -> None:
+    """Write every generated file below the root of the repository."""
+    for name, make in GENERATED.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make())
+
+
+def stale(root: Path) -> list[str]:
+    """Names of the generated files that are not as they would be written now."""
+    return [
+        name
+        for name, make in GENERATED.items()
+        if not (root / name).is_file() or (root / name).read_text() != make()
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command: 0, or 1 where --check finds a stale file."""
+    parser = argparse.ArgumentParser(description="Generate the CRD and the reference page from the models.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
+    if not parser.parse_args(arguments).check:
+        write(ROOT)
+        return 0
+    outdated = stale(ROOT)
+    for name in outdated:
+        sys.stderr.write(f"{name} is not what the models say: run `{COMMAND}`\n")
+    return 1 if outdated else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

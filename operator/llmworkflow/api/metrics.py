@@ -1,0 +1,6 @@
+"""The metrics that jobs report, by name, so that a gate on any other is refused before it costs a GPU."""
+
+REFERENCE_METRICS = ("exactMatch", "tokenF1")  # compare an answer with the reference of its row
+ANSWER_METRICS = ("jsonValid", "regex", "stopRate")  # look at the answer alone
+EVALUATION_METRICS = REFERENCE_METRICS + ANSWER_METRICS
+TRAINING_METRICS = ("trainLoss", "evalLoss", "samplesPerSecond")

@@ -1,0 +1,1 @@
+"""The spec of an LLMWorkflow, one file a part."""

@@ -1,0 +1,202 @@
+"""What is wrong with a workflow as a whole is said in one line: field, value and remedy."""
+
+# ruff: noqa: E501 -- a table of whole lines
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow.api.parse import parse_workflow
+from llmworkflow.api.problems import InvalidWorkflow
+from llmworkflow.api.validate import check, validate
+
+from .examples import EXAMPLES, FULL, WIDE, content, edited
+
+STAGES = ("spec", "stages")
+TUNE = (*STAGES, 0, "fineTune")
+BATCH = (*STAGES, 1, "batch")
+GATES = (*STAGES, 1, "gates")
+SERVED = (*STAGES, 2, "serve", "models", 0)
+ELASTIC = {"min": 2, "max": 8}
+
+WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
+    # names
+    (("metadata", "name"), "x" * 64, f'metadata.name = "{"x" * 59}…: has 64 characters; use at most 63'),
+    (("metadata", "name"), "My_Flow", 'metadata.name = "My_Flow": is no name of a Kubernetes resource; use lower-case letters, digits, - and ., beginning and ending with a letter or digit'),
+    # dependencies
+    ((*STAGES, 1, "dependsOn"), ["tune", "score"], 'spec.stages[1].dependsOn[1] = "score": a stage cannot refer to itself; name an earlier stage'),
+    ((*STAGES, 1, "dependsOn"), ["tune", "chat"], 'spec.stages[1].dependsOn[1] = "chat": this stage comes later; move it before this one'),
+    ((*STAGES, 2, "dependsOn"), ["scor"], 'spec.stages[2].dependsOn[0] = "scor": there is no stage of this name; did you mean score?'),
+    ((*STAGES, 0, "dependsOn"), ["gone"], 'spec.stages[0].dependsOn[0] = "gone": the first stage has no earlier one to refer to; remove the field'),
+    # references
+    ((*BATCH, "model", "stage"), "tuna", 'spec.stages[1].batch.model.stage = "tuna": there is no stage of this name; did you mean tune?'),
+    ((*BATCH, "model", "stage"), "chat", 'spec.stages[1].batch.model.stage = "chat": this stage comes later; move it before this one'),
+    ((*SERVED, "model", "stage"), "score", 'spec.stages[2].serve.models[0].model.stage = "score": is a batch stage; name a fineTune stage'),
+    ((*BATCH, "input"), {"stage": "tune"}, 'spec.stages[1].batch.input.stage = "tune": is a fineTune stage; name a batch stage'),
+    ((*GATES, 1, "betterThan"), "tune", 'spec.stages[1].gates[1].betterThan = "tune": is a fineTune stage; name a batch stage'),
+    ((*STAGES, 2, "dependsOn"), [], 'spec.stages[2].serve.models[0].model.stage = "tune": stage chat does not depend on it, and could start before it is done; add tune to dependsOn'),
+    # training
+    ((*TUNE, "training", "globalBatchSize"), 30, "spec.stages[0].fineTune.training.globalBatchSize = 30: cannot be shared by 4 workers with perDeviceTrainBatchSize 1; make it a multiple of 4"),
+    ((*TUNE, "data", "validation"), ..., "spec.stages[0].fineTune.training.loadBest = true: the best checkpoint is told by validation rows, and there are none; set data.validation or data.split"),
+    ((*TUNE, "training", "saveSteps"), 70, "spec.stages[0].fineTune.training.loadBest = true: checkpoints, every 70 steps, fall between evaluations, every 50; make saveSteps a multiple of evalSteps"),
+    ((*TUNE, "workers"), ELASTIC, "spec.stages[0].fineTune.workers.min = 2: elastic workers cannot wait in a queue (team-a), which admits a fixed number; set workers.count, or take ray.queue away"),
+    # batch
+    ((*BATCH, "engineKwargs"), {"max_model_len": 250}, "spec.stages[1].batch.sampling.maxTokens = 250: leaves no room for a prompt in engineKwargs.max_model_len 250; lower maxTokens, or raise max_model_len"),
+    ((*BATCH, "evaluate", "metrics"), ["exactMatch", "exactMatch"], 'spec.stages[1].batch.evaluate.metrics[1] = "exactMatch": is listed twice; remove one'),
+    ((*BATCH, "evaluate", "metrics"), ["exactMatch", "tokenf1"], 'spec.stages[1].batch.evaluate.metrics[1] = "tokenf1": there is no metric of this name; did you mean tokenF1?, or give module:function for your own'),
+    ((*BATCH, "input", "limit"), 50, "spec.stages[1].batch.evaluate.minRows = 100: no gate can pass: the input has at most 50 rows; raise the input's limit, or lower minRows"),
+    (("spec", "prompt"), {"format": "custom", "custom": {"user": "{{ row.q }}"}}, 'spec.stages[1].batch.evaluate.metrics[0] = "exactMatch": has no reference to compare with; set spec.prompt.custom.response'),
+    # gates
+    ((*GATES, 0, "metric"), "exactmatch", 'spec.stages[1].gates[0].metric = "exactmatch": the stage does not measure this metric; add it to batch.evaluate.metrics, or did you mean exactMatch?'),
+    ((*STAGES, 0, "gates"), [{"metric": "evaloss", "max": 1}], 'spec.stages[0].gates[0].metric = "evaloss": training reports no such metric; did you mean evalLoss?'),
+    ((*STAGES, 0, "gates"), [{"metric": "evalLoss", "betterThan": "base"}], 'spec.stages[0].gates[0].betterThan = "base": only the rows of a batch can be compared; put the gate on a batch, or use min or max'),
+    ((*STAGES, 2, "gates"), [{"metric": "exactMatch", "min": 1}], "spec.stages[2].gates: a serve stage has no metrics; put the gates on the batch that scores the model"),
+    # adapters
+    ((*TUNE, "lora", "rank"), 32, "spec.stages[2].serve.models[0].lora.maxRank = 16: the adapter of stage tune has rank 32; raise maxRank to 32, or lower the rank"),
+    # addresses
+    (("spec", "model", "source"), "ftp://a/b", 'spec.model.source = "ftp://a/b": the scheme ftp is not known here; begin it with hf://, s3://, gs://, volume:, https://, file://'),
+    (("spec", "model", "source"), "hf://", 'spec.model.source = "hf://": is no complete address; write hf://…'),
+    (("spec", "model", "source"), "hf:org/name", 'spec.model.source = "hf:org/name": is no complete address; write hf://…'),
+    (("spec", "model", "source"), "volume:../secrets", 'spec.model.source = "volume:../secrets": leaves the volume; write a path without ..'),
+    ((*BATCH, "input", "uri"), "test.jsonl", 'spec.stages[1].batch.input.uri = "test.jsonl": a path of one machine means nothing on a cluster; begin it with volume:, s3://, gs://, hf://, https://, http://, file://'),
+    ((*TUNE, "data", "train", 0, "uri"), "/data/a.jsonl", 'spec.stages[0].fineTune.data.train[0].uri = "/data/a.jsonl": a path of one machine means nothing on a cluster; begin it with volume:, s3://, gs://, hf://, https://, http://, file://'),
+    (("spec", "storage"), {"uri": "volume:x"}, 'spec.storage.uri = "volume:x": the scheme volume is not known here; begin it with s3://, gs://'),
+    (("spec", "storage", "path"), "ml/../../other", 'spec.storage.path = "ml/../../other": leaves the storage; write a path below the storage, without ..'),
+    (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
+    # schedule
+    (("spec", "schedule"), {"cron": "0 3 * *"}, 'spec.schedule.cron = "0 3 * *": has 4 fields, not 5; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
+    (("spec", "schedule"), {"cron": "61 3 * * *"}, 'spec.schedule.cron = "61 3 * * *": the minute 61 is not within 0 and 59; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
+    (("spec", "schedule"), {"cron": "a? 3 * * *"}, 'spec.schedule.cron = "a? 3 * * *": the minute a? is not readable; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
+    (("spec", "schedule"), {"cron": "@daily", "timeZone": "Mars"}, 'spec.schedule.timeZone = "Mars": there is no such time zone; use a name such as Europe/Berlin'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "value", "line"), WRONG)
+def test_wrong(at: tuple[str | int, ...], value: Any, line: str) -> None:
+    workflow = parse_workflow(edited(FULL, at, value))
+    assert [str(problem) for problem in validate(workflow, local=False)] == [line]
+
+
+def problems(*edits: tuple[tuple[str | int, ...], Any], path: Path = FULL, local: bool = False) -> list[str]:
+    """Lines about an example after several edits."""
+    document = content(path)
+    for at, value in edits:
+        place: Any = document
+        for part in at[:-1]:
+            place = place[part] if isinstance(place, list) else place.setdefault(part, {})
+        place[at[-1]] = value
+    return [str(problem) for problem in validate(parse_workflow(document), local)]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_have_no_problems(path: Path) -> None:
+    assert problems(path=path) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["./test.jsonl", "test.jsonl", "/data/test.jsonl", "file:///data/test.jsonl"]
+)
+def test_paths_of_this_machine_are_for_local_runs(address: str) -> None:
+    edit = ((*BATCH, "input", "uri"), address)
+    assert problems(edit, local=True) == []
+    assert bool(problems(edit, local=False)) == (not address.startswith("file:"))
+
+
+@pytest.mark.parametrize(
+    ("lora", "line"),
+    [
+        ({"useDora": True}, "lora.useDora = true: the engine cannot load a DoRA adapter"),
+        ({"modulesToSave": ["lm_head"]}, 'lora.modulesToSave[0] = "lm_head": the engine cannot load an adapter with whole layers'),
+    ],
+)  # fmt: skip
+def test_adapters_that_engines_cannot_load(lora: dict[str, Any], line: str) -> None:
+    told = [
+        f"spec.stages[0].fineTune.{line}; turn it off, set export.merge, or do not use the adapter in stage {user}"
+        for user in ("score", "chat")
+    ]
+    edit = ((*TUNE, "lora"), lora)
+    assert problems(edit) == told
+    assert problems(edit, ((*TUNE, "export"), {"merge": True})) == []
+
+
+def test_adapter_of_an_embedding_cannot_be_loaded() -> None:
+    line = (
+        'spec.stages[0].fineTune.lora.targetModules[1] = "lm_head": the engine cannot load an adapter of this layer; '
+        "leave it out"
+    )
+    assert problems(((*TUNE, "lora", "targetModules"), ["q_proj", "lm_head"])) == [line]
+
+
+def test_a_whole_model_is_no_adapter() -> None:
+    assert problems(((*STAGES, 2, "fineTune", "method"), "full"), path=WIDE) == [
+        'spec.stages[5].batch.adapters[0].stage = "second": this stage makes a whole model, no adapter; use model instead',
+        'spec.stages[6].serve.models[1].adapters[0].stage = "second": this stage makes a whole model, no adapter; use model instead',
+    ]
+
+
+def test_a_gate_without_an_evaluation() -> None:
+    document = edited(FULL, (*BATCH, "evaluate"), ...)
+    lines = [str(problem) for problem in validate(parse_workflow(document), local=False)]
+    told = 'metric = "exactMatch": the stage measures nothing; list the metric under batch.evaluate.metrics'
+    assert lines == [f"spec.stages[1].gates[0].{told}", f"spec.stages[1].gates[1].{told}"]
+
+
+def test_the_base_model_is_not_better_than_itself() -> None:
+    document = edited(FULL, (*BATCH, "model"), ...)
+    document["spec"]["stages"][1]["gates"][1]["betterThan"] = "base"
+    assert [str(problem) for problem in validate(parse_workflow(document), local=False)] == [
+        'spec.stages[1].gates[1].betterThan = "base": the stage answers with the base model itself; set batch.model, or use min'
+    ]
+
+
+def test_a_comparison_needs_the_metric_on_both_sides() -> None:
+    again = {
+        "name": "again",
+        "batch": {
+            "model": {"stage": "tune"},
+            "input": {"uri": "s3://a/b"},
+            "evaluate": {"metrics": ["tokenF1"]},
+        },
+        "gates": [{"metric": "tokenF1", "betterThan": "score"}],
+    }
+    assert problems(((*STAGES, 2), again)) == [
+        'spec.stages[2].gates[0].betterThan = "score": stage score does not measure tokenF1; add tokenF1 to its batch.evaluate.metrics'
+    ]
+
+
+def test_an_endpoint_elsewhere_uses_no_model() -> None:
+    http = {"task": "http", "http": {"url": "https://a/v1"}}
+    assert problems(*(((*BATCH, name), value) for name, value in http.items())) == [
+        "spec.stages[1].batch.model: task http answers through http.url and loads no model; remove model"
+    ]
+
+
+@pytest.mark.parametrize(("field", "value"), [("method", "qlora"), ("training.precision", "fp16")])
+def test_what_needs_a_gpu(field: str, value: str) -> None:
+    edit = ((*TUNE, *field.split(".")), value)
+    assert problems(edit) == []
+    assert len(problems(edit, (("spec", "ray", "accelerator"), None))) == 1
+
+
+def test_elastic_workers_divide_the_batch_at_both_ends() -> None:
+    free = (("spec", "ray", "queue"), None)
+    assert problems(free, ((*TUNE, "workers"), {"min": 2, "max": 8})) == []
+    assert len(problems(free, ((*TUNE, "workers"), {"min": 3, "max": 5}))) == 2
+
+
+@pytest.mark.parametrize(
+    "cron", ["* * * * *", "*/5 0-6 1,15 JAN-MAR MON", "0 0 ? * 7", "@hourly", "30 4 1-31/2 * 1-5"]
+)
+def test_times_that_are_right(cron: str) -> None:
+    assert problems((("spec", "schedule"), {"cron": cron})) == []
+
+
+def test_check_raises_with_every_problem() -> None:
+    workflow = parse_workflow(edited(FULL, (*TUNE, "lora", "useDora"), True))
+    with pytest.raises(InvalidWorkflow) as raised:
+        check(workflow, local=False)
+    assert raised.value.problems == validate(workflow, local=False)
+    assert len(raised.value.problems) == 2
