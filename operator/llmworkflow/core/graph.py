@@ -1,0 +1,50 @@
+"""Which stage needs which: by order (`dependsOn`), by data and by comparison (`betterThan`)."""
+
+from llmworkflow.api import graph
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import WorkflowSpec
+
+COMPARED_WITH = graph.INCUMBENTS  # targets of `betterThan` that are no stages
+
+
+def references(stage: Stage) -> list[str]:
+    """Names of the stages whose result this one reads, and which its revision therefore depends on."""
+    found = (reference for reference in graph.references(stage) if reference.path[0] != "gates")
+    return list(dict.fromkeys(reference.target for reference in found))
+
+
+def dependencies(spec: WorkflowSpec, stage: Stage) -> list[str]:
+    """Names of the stages that must have succeeded before this one starts."""
+    ordered = graph.direct_dependencies(spec)[stage.name]
+    return list(dict.fromkeys([*ordered, *(reference.target for reference in graph.references(stage))]))
+
+
+def ancestors(spec: WorkflowSpec, stage: Stage) -> list[str]:
+    """Names of all stages that lead to this one, in the order of the spec."""
+    by_name = {other.name: other for other in spec.stages}
+    found: set[str] = set()
+    pending = dependencies(spec, stage)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending.extend(dependencies(spec, by_name[name]))
+    return [name for name in by_name if name in found]
+
+
+def dependents(spec: WorkflowSpec, stage: str) -> list[str]:
+    """Names of all stages that this one leads to, in the order of the spec."""
+    return [other.name for other in spec.stages if stage in ancestors(spec, other)]
+
+
+def replayed(spec: WorkflowSpec, stage: Stage) -> str | None:
+    """The batch whose rows verify an endpoint: the last one before it that ran a model which it serves."""
+    if stage.serve is None:
+        return None
+    served = {model.model.stage if model.model else None for model in stage.serve.models}
+    by_name = {other.name: other for other in spec.stages}
+    for name in reversed(ancestors(spec, stage)):
+        batch = by_name[name].batch
+        if batch and batch.task == "generate" and (batch.model.stage if batch.model else None) in served:
+            return name
+    return None

@@ -1,0 +1,37 @@
+"""A stage waits for the stages that it depends on."""
+
+from llmworkflow.api.names import Reason
+from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.graph import dependencies
+from llmworkflow.core.policies.hold import Hold
+from llmworkflow.core.view import View
+
+
+def unmet(view: View) -> Hold | None:
+    """What keeps the stage from its turn: a dependency that failed, or that is not done for this spec."""
+    world = view.world
+    found = [world.stages[name] for name in dependencies(world.workflow.spec, view.stage)]
+    if broken := [status for status in found if _broken(status, world.revisions[status.name])]:
+        because = "; ".join(f"{status.name} is {status.state} ({status.reason})" for status in broken)
+        return Hold(
+            StageState.WAITING,
+            Reason.DEPENDENCY_FAILED,
+            f"{because}; mend it by an edit, or run `retry --from {broken[0].name}`",
+        )
+    if waiting := [status.name for status in found if not met(status, world.revisions[status.name])]:
+        return Hold(StageState.WAITING, Reason.DEPENDENCIES, f"waits for {', '.join(waiting)}")
+    return None
+
+
+def met(status: StageStatus, revision: str) -> bool:
+    """Whether a stage is done for the revision that the spec asks for."""
+    return status.state in (StageState.SUCCEEDED, StageState.SERVING) and status.revision == revision
+
+
+def _broken(status: StageStatus, revision: str) -> bool:
+    """Whether a stage will not be done by itself."""
+    if status.state in (StageState.FAILED, StageState.CANCELLED):
+        return True
+    if status.refused and status.refused.revision == revision and status.revision != revision:
+        return True
+    return status.reason == Reason.DEPENDENCY_FAILED

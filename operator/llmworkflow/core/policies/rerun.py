@@ -1,0 +1,44 @@
+"""A stage runs again although it is done: because a person asks for it, or because what it made is gone."""
+
+from llmworkflow.api.names import Reason
+from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.graph import references
+from llmworkflow.core.policies.retry import end_attempt, stop
+from llmworkflow.core.view import View
+
+_S = StageState
+
+
+def rerun(view: View, reason: str, message: str) -> StageStatus:
+    """The stage before a new attempt of the same revision, its failures and its result forgotten."""
+    status = view.status
+    ended = end_attempt(view, reason, message)
+    forgotten = ended.model_copy(
+        update={
+            "failures": 0,
+            "retry_at": None,
+            "refused": None,
+            "approval": None,
+            "reused": False,
+            "judged": None,
+            "artifact": None,
+            "metrics": {},
+            "finished_at": None,
+            "misses": [],
+            "results": [result for result in status.results if result.revision != status.revision],
+        }
+    )
+    return stop(view, forgotten, reason, message)
+
+
+def remake(view: View) -> StageStatus | None:
+    """A reader did not find what this stage made: make it again."""
+    status, world = view.status, view.world
+    if status.state is not _S.SUCCEEDED or status.artifact is None:
+        return None
+    for stage in world.workflow.spec.stages:
+        reader = world.stages[stage.name]
+        if view.stage.name in references(stage) and status.artifact.uri in reader.misses:
+            message = f"stage {reader.name} did not find {status.artifact.uri}"
+            return rerun(view, Reason.ARTIFACT_MISSING, message)
+    return None

@@ -1,0 +1,52 @@
+"""An edit of the spec: what runs for another result stops, and what ended badly gets another chance."""
+
+from llmworkflow.api.names import Reason
+from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.policies.retry import end_attempt, last_attempt, stop
+from llmworkflow.core.states import explain
+from llmworkflow.core.view import View
+
+_S = StageState
+
+
+def revise(view: View) -> StageStatus | None:
+    """The spec asks for another revision than the stage works on, or has."""
+    status = view.status
+    if status.revision == view.revision or status.state is _S.STOPPING:
+        return None
+    if status.state is _S.WAITING:
+        return begin(view, status)
+    message = f"the spec asks for revision {view.revision} in place of {status.revision}"
+    ended = end_attempt(view, Reason.REVISED, message)
+    halted = stop(view, ended, Reason.REVISED, message)
+    return begin(view, halted) if halted.state is _S.WAITING else halted
+
+
+def revive(view: View) -> StageStatus | None:
+    """A stage that failed, or was cancelled, is tried again when what shapes its attempts is edited."""
+    status = view.status
+    if status.state not in (_S.FAILED, _S.CANCELLED) or status.asked == view.asked:
+        return None
+    if view.verdict and status.state is _S.FAILED:
+        return None  # its gates failed, which another attempt does not change
+    message = "the spec was edited"
+    again = status.model_copy(update={"failures": 0, "refused": None, "asked": view.asked})
+    return stop(view, again, Reason.REVISED, message)
+
+
+def begin(view: View, status: StageStatus) -> StageStatus:
+    """The stage at the revision that the spec asks for, with nothing done yet."""
+    fresh = StageStatus(
+        name=status.name,
+        kind=view.stage.kind,
+        state=status.state,
+        revision=view.revision,
+        attempt=last_attempt(status, view.revision),
+        child=status.child,
+        attempts=status.attempts,
+        results=status.results,
+        candidate=status.candidate,
+        serving=status.serving,
+        refused=status.refused,
+    )
+    return explain(fresh, status.reason, status.message)

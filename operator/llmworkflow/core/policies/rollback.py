@@ -1,0 +1,38 @@
+"""A person takes a promotion back: what served before serves again, until the spec changes."""
+
+from llmworkflow.api.names import Reason
+from llmworkflow.api.status import Promotion, Refusal, StageState, StageStatus
+from llmworkflow.core.policies.promotion import bring
+from llmworkflow.core.requests import Request
+from llmworkflow.core.view import View
+
+_UP = (StageState.SERVING, StageState.UPGRADING, StageState.DEGRADED)
+
+
+def roll_back(view: View, request: Request) -> StageStatus | None:
+    """Bring the service back to the promotion that the request names, or to the one before."""
+    status = view.status
+    goal = _predecessor(view, request.revision)
+    if status.state not in _UP or view.suspended or goal is None:
+        return None
+    by = request.user or "an unnamed user"
+    message = f"rolled back to revision {goal.revision} by {by}; it stays until the spec changes"
+    pinned = goal.model_copy(update={"pinned": True, "user": request.user})
+    refusal = Refusal(revision=view.revision, reason=str(Reason.ROLLED_BACK), message=message)
+    refused = status.model_copy(update={"refused": refusal})
+    if status.serving and status.serving.digest == goal.digest:
+        refused = refused.model_copy(update={"serving": pinned})
+    return bring(view.now_at(refused), pinned, Reason.ROLLED_BACK, message)
+
+
+def _predecessor(view: View, revision: str) -> Promotion | None:
+    """What to go back to: of an upgrade under way what serves, else what served before."""
+    serving, candidate = view.status.serving, view.status.candidate
+    if serving is None:
+        return None
+    known = [serving] if candidate and candidate.digest != serving.digest else []
+    known += [old for old in view.world.history if old.stage == view.stage.name]
+    current = (candidate or serving).revision
+    if revision in ("", current):
+        return next(iter(known), None)
+    return next((old for old in known if old.revision == revision), None)

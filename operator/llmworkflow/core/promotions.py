@@ -1,0 +1,122 @@
+"""Promotions: what a serving stage serves or is to serve, complete enough to be returned to."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from llmworkflow.api.fields import JsonObject, Mark, mark_of
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
+from llmworkflow.api.status import Metric, Promotion, Verdict
+from llmworkflow.core.actions import Work
+from llmworkflow.core.graph import ancestors, references, replayed
+from llmworkflow.core.revision import digest, result_fields
+from llmworkflow.core.view import View, World, verdict_of
+
+
+def wanted(view: View) -> Promotion:
+    """What the spec asks the stage to serve, of what its dependencies made."""
+    world, serve = view.world, view.stage.serve
+    assert serve is not None, "only a serving stage promotes"
+    inputs, metrics = _evidence(view)
+    served = {name: _identity(inputs[name]) for name in references(view.stage) if name in inputs}
+    return Promotion(
+        stage=view.stage.name,
+        revision=view.revision,
+        digest=digest([view.revision, served]),
+        model_id=serve.models[0].model_id,
+        inputs=inputs,
+        metrics=metrics,
+        spec=result_fields(world.workflow.spec, view.stage),
+        since=view.time,
+        user=_approver(view),
+    )
+
+
+def workflow_for(workflow: LLMWorkflow, work: Work) -> LLMWorkflow:
+    """The workflow from which work is rendered: the current one, but for what a promotion keeps of an older."""
+    if not work.spec:
+        return workflow
+    return workflow.model_copy(update={"spec": _spec_for(workflow.spec, work.stage, work.spec)})
+
+
+def spec_of(world: World, promotion: Promotion) -> LLMWorkflow:
+    """The workflow as it was when the promotion was made, with the operational fields of now."""
+    if promotion.spec == result_fields(world.workflow.spec, world.specs[promotion.stage]):
+        return world.workflow
+    spec = _spec_for(world.workflow.spec, promotion.stage, promotion.spec)
+    return world.workflow.model_copy(update={"spec": spec})
+
+
+def _evidence(view: View) -> tuple[dict[str, Verdict], dict[str, Metric]]:
+    """What is served and what it was judged by, less its metrics; and the metrics that gates saw."""
+    spec = view.world.workflow.spec
+    needed = {*references(view.stage), replayed(spec, view.stage)}
+    inputs: dict[str, Verdict] = {}
+    metrics: dict[str, Metric] = {}
+    for name in ancestors(spec, view.stage):
+        stage, verdict = view.world.specs[name], verdict_of(view.world.stages[name])
+        if verdict and (name in needed or stage.gates):
+            inputs[name] = verdict.model_copy(update={"metrics": {}})
+            metrics |= {
+                gate.metric: verdict.metrics[gate.metric]
+                for gate in stage.gates
+                if gate.metric in verdict.metrics
+            }
+    return inputs, metrics
+
+
+def _identity(verdict: Verdict) -> list[str | int]:
+    """What tells a result from any other, also from one of the same revision that was made anew."""
+    return [verdict.revision, verdict.attempt, verdict.artifact.digest if verdict.artifact else ""]
+
+
+def _approver(view: View) -> str:
+    """Who agreed last on the way to this promotion, empty where nobody had to."""
+    before = [view.world.stages[name] for name in ancestors(view.world.workflow.spec, view.stage)]
+    for status in (view.status, *reversed(before)):
+        approval = status.approval
+        if approval and approval.approved and approval.revision == view.world.revisions[status.name]:
+            return approval.user
+    return ""
+
+
+def _spec_for(current: WorkflowSpec, stage_name: str, kept: JsonObject) -> WorkflowSpec:
+    spec = current.dump()
+    spec["model"] = _overlay(current.model, kept["model"])
+    spec["prompt"] = _overlay(current.prompt, kept["prompt"])
+    stages = [
+        _stage_for(current, stage, kept) if stage.name == stage_name else stage.dump()
+        for stage in current.stages
+    ]
+    return WorkflowSpec.model_validate(spec | {"stages": stages})
+
+
+def _stage_for(spec: WorkflowSpec, stage: Stage, kept: JsonObject) -> JsonObject:
+    """The stage with the kept fields; its own Ray settings take those that the workflow's had."""
+    found = stage.dump()
+    found[stage.kind] = _overlay(stage.work, kept[stage.kind])
+    if result_fields(spec, stage)["ray"] != kept["ray"]:
+        ray = stage.ray.model_dump(mode="json", by_alias=True, exclude_unset=True) if stage.ray else {}
+        found["ray"] = ray | {"image": kept["ray"].get("image"), "pip": kept["ray"].get("pip", [])}
+    return found
+
+
+def _overlay(current: Any, kept: Any) -> Any:
+    """The operational fields of `current`, and the others as kept; what was not kept was at its default."""
+    if isinstance(current, list) and isinstance(kept, list):
+        pairs = [_overlay(ours, theirs) for ours, theirs in zip(current, kept, strict=False)]
+        return pairs + kept[len(pairs) :]
+    if not isinstance(current, BaseModel) or not isinstance(kept, dict):
+        return kept
+    found: JsonObject = {}
+    dumped = current.model_dump(mode="json", by_alias=True)
+    for name, field in type(current).model_fields.items():
+        alias = field.alias or name
+        if mark_of(field) is Mark.OPERATIONAL:
+            found[alias] = dumped[alias]
+        elif isinstance(field.default, BaseModel):
+            found[alias] = _overlay(getattr(current, name), kept.get(alias, {}))
+        elif alias in kept:
+            found[alias] = _overlay(getattr(current, name), kept[alias])
+    return found

@@ -1,0 +1,252 @@
+"""Events that meet a stage in states where they are rare: each row is a way of the table that nothing else walks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from llmworkflow.api.names import Verb
+from llmworkflow.core.observation import ChildPhase
+
+from .builders import workflow
+from .simulator import SimulatedCluster
+from .test_serving import serving, upgraded
+
+Situation = Callable[[], SimulatedCluster]
+Event = Callable[[SimulatedCluster], None]
+
+RATE = "stages.0.fineTune.training.learningRate"
+APPROVAL = {"required": True}
+
+
+# situations
+
+
+def fresh(*edits: tuple[str, object]) -> SimulatedCluster:
+    cluster = SimulatedCluster(workflow(*edits))
+    cluster.settle()
+    return cluster
+
+
+def pausing() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.fail("tune")
+    cluster.settle()
+    return cluster
+
+
+def running() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.run("tune")
+    cluster.settle()
+    return cluster
+
+
+def queued() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.see("tune", phase=ChildPhase.QUEUED)
+    cluster.settle()
+    return cluster
+
+
+def suspended() -> SimulatedCluster:
+    cluster = running()
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    return cluster
+
+
+def score_suspended() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.complete("tune")
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    return cluster
+
+
+def chat_suspended() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    return cluster
+
+
+def score_checking() -> SimulatedCluster:
+    """Its job is done, and its gates wait for the end of a suspension."""
+    cluster = fresh()
+    cluster.complete("tune")
+    cluster.succeed("score")
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    return cluster
+
+
+def chat_checking() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.see("chat", phase=ChildPhase.READY)
+    cluster.settle()
+    return cluster
+
+
+def awaiting(stage: int = 1) -> SimulatedCluster:
+    cluster = fresh((f"stages.{stage}.approval", APPROVAL))
+    cluster.complete("tune")
+    cluster.complete("score")
+    return cluster
+
+
+def awaiting_with_child() -> SimulatedCluster:
+    """The decision is asked for while the job's pods are still going."""
+    cluster = fresh(("stages.1.approval", APPROVAL))
+    cluster.complete("tune")
+    cluster.succeed("score")
+    cluster.plan()
+    return cluster
+
+
+def succeeded_with_child() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.succeed("tune")
+    cluster.plan()
+    return cluster
+
+
+def failed_with_child() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.fail("tune", retryable=False)
+    cluster.plan()
+    return cluster
+
+
+def cancelled() -> SimulatedCluster:
+    cluster = fresh()
+    cluster.ask(Verb.CANCEL, "tune#0")
+    cluster.settle()
+    return cluster
+
+
+def upgrading() -> SimulatedCluster:
+    return upgraded(serving())
+
+
+def returning() -> SimulatedCluster:
+    cluster = upgraded(serving(("stages.2.retries", 0)))
+    cluster.verify(passed=False)
+    cluster.settle()
+    return cluster
+
+
+def degraded() -> SimulatedCluster:
+    cluster = serving()
+    cluster.see("chat", phase=ChildPhase.UNHEALTHY)
+    cluster.settle()
+    return cluster
+
+
+# events
+
+
+def edit(path: str, value: object) -> Event:
+    return lambda cluster: cluster.edit((path, value))
+
+
+def ask(verb: Verb, stage: str) -> Event:
+    return lambda cluster: cluster.ask(verb, f"{stage}#1")
+
+
+def see(stage: str, **changes: object) -> Event:
+    return lambda cluster: cluster.see(stage, **changes)
+
+
+def lose(stage: str) -> Event:
+    return lambda cluster: cluster.delete_by_hand(stage)
+
+
+def both(*events: Event) -> Event:
+    def happen(cluster: SimulatedCluster) -> None:
+        for event in events:
+            event(cluster)
+
+    return happen
+
+
+def approve_while_suspended(cluster: SimulatedCluster) -> None:
+    cluster.edit(("suspend", True))
+    cluster.ask(Verb.APPROVE, f"chat@{cluster.stage('chat').revision}#1")
+
+
+def a_leftover_appears(cluster: SimulatedCluster) -> None:
+    """A second operator that slept created what is no longer wanted; then somebody cancels or retries."""
+    elsewhere = fresh()
+    late = replace(elsewhere.child("tune"), uid="late")
+    cluster.children[late.name] = late
+    cluster.ask(Verb.RETRY, "tune#1")
+
+
+FAILED = {"phase": ChildPhase.FAILED}
+
+
+@pytest.mark.parametrize(
+    ("situation", "event", "stage", "before", "after"),
+    [
+        (pausing, a_leftover_appears, "tune", "Waiting", "Stopping"),
+        (score_suspended, both(edit("suspend", False), edit(RATE, 1e-3)), "score", "Queued", "Waiting"),
+        (chat_suspended, edit("stages.2.approval", APPROVAL), "chat", "Queued", "AwaitingApproval"),
+        (queued, see("tune", **FAILED, permanent=True), "tune", "Starting", "Failed"),
+        (suspended, ask(Verb.CANCEL, "tune"), "tune", "Queued", "Cancelled"),
+        (fresh, both(lose("tune"), ask(Verb.CANCEL, "tune")), "tune", "Starting", "Cancelled"),
+        (running, both(lose("tune"), ask(Verb.CANCEL, "tune")), "tune", "Running", "Cancelled"),
+        (chat_checking, see("chat", phase=ChildPhase.PENDING), "chat", "Checking", "Starting"),
+        (chat_checking, see("chat", phase=ChildPhase.QUEUED), "chat", "Checking", "Queued"),
+        (chat_checking, lose("chat"), "chat", "Checking", "Waiting"),
+        (chat_checking, edit("suspend", True), "chat", "Checking", "Stopping"),
+        (score_checking, ask(Verb.CANCEL, "score"), "score", "Checking", "Cancelled"),
+        (lambda: awaiting(2), approve_while_suspended, "chat", "AwaitingApproval", "Queued"),
+        (awaiting, edit(RATE, 1e-3), "score", "AwaitingApproval", "Waiting"),
+        (awaiting_with_child, edit(RATE, 1e-3), "score", "AwaitingApproval", "Stopping"),
+        (awaiting, ask(Verb.CANCEL, "score"), "score", "AwaitingApproval", "Cancelled"),
+        (succeeded_with_child, edit(RATE, 1e-3), "tune", "Succeeded", "Stopping"),
+        (failed_with_child, edit(RATE, 1e-3), "tune", "Failed", "Stopping"),
+        (cancelled, a_leftover_appears, "tune", "Cancelled", "Stopping"),
+        (serving, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Serving", "Cancelled"),
+        (upgrading, see("chat", phase=ChildPhase.QUEUED), "chat", "Upgrading", "Queued"),
+        (upgrading, lose("chat"), "chat", "Upgrading", "Waiting"),
+        (upgrading, edit("suspend", True), "chat", "Upgrading", "Stopping"),
+        (upgrading, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Upgrading", "Cancelled"),
+        (returning, see("chat", **FAILED), "chat", "Upgrading", "Failed"),
+        (degraded, ask(Verb.RETRY, "chat"), "chat", "Degraded", "Upgrading"),
+        (degraded, see("chat", phase=ChildPhase.QUEUED), "chat", "Degraded", "Queued"),
+        (degraded, lose("chat"), "chat", "Degraded", "Waiting"),
+        (degraded, edit("suspend", True), "chat", "Degraded", "Stopping"),
+        (degraded, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Degraded", "Cancelled"),
+    ],
+)
+def test_interruptions(situation: Situation, event: Event, stage: str, before: str, after: str) -> None:
+    cluster = situation()
+    event(cluster)
+    planned = cluster.plan()
+    assert (before, after) in [
+        (step.before, step.after) for step in planned.transitions if step.stage == stage
+    ]
+    cluster.settle()
+
+
+def test_a_stage_that_was_suspended_takes_what_was_done_before_when_it_resumes() -> None:
+    cluster = fresh()
+    cluster.complete("tune")
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    cluster.edit((RATE, 1e-4))
+    cluster.settle()
+    assert cluster.states()["tune"] == "Queued"
+    cluster.edit(("suspend", False))
+    cluster.settle()
+    assert (cluster.states()["tune"], cluster.stage("tune").reused) == ("Succeeded", True)

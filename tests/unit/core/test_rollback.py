@@ -1,0 +1,95 @@
+"""Rollback and the history of promotions."""
+
+from __future__ import annotations
+
+from llmworkflow.api.names import Verb
+from llmworkflow.core.actions import ApplyService
+
+from .test_serving import RATE, conditions, serving, upgraded
+
+
+def test_a_rollback_goes_back_in_place_and_stays_until_the_spec_changes() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.verify()
+    cluster.settle()
+    second = cluster.status.serving
+    cluster.ask(Verb.ROLLBACK, "chat@#1", user="ann")
+    planned = cluster.plan()
+    assert [type(action) for action in planned.actions] == [ApplyService]
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    now = cluster.status.serving
+    assert (now.revision, now.pinned, now.user) == (first.revision, True, "ann")
+    assert cluster.status.history == [second]
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Serving", "RolledBack")
+    assert conditions(cluster)["Ready"] == "False"
+    assert conditions(cluster)["Available"] == "True"
+    assert conditions(cluster)["Failed"] == "False"
+    cluster.wait(3600)
+    assert cluster.look_and_plan().actions == ()
+
+    upgraded(cluster, rate=5e-3)
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving.revision not in (first.revision, second.revision)
+    assert not cluster.status.serving.pinned
+    assert [old.revision for old in cluster.status.history] == [first.revision, second.revision]
+    assert conditions(cluster)["Ready"] == "True"
+
+
+def test_a_rollback_can_name_what_it_goes_back_to() -> None:
+    cluster = serving()
+    first = cluster.status.serving
+    for rate in (1e-3, 2e-3):
+        upgraded(cluster, rate)
+        cluster.verify()
+        cluster.settle()
+    cluster.ask(Verb.ROLLBACK, f"chat@{first.revision}#1")
+    cluster.settle()
+    assert cluster.works["viggo-chat"].revision == first.revision
+
+
+def test_a_rollback_during_an_upgrade_takes_the_successor_back() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.ask(Verb.ROLLBACK, "chat@#1")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving.revision == first.revision
+    assert cluster.status.serving.pinned
+    assert cluster.status.history == []
+
+
+def test_a_rollback_without_a_predecessor_does_nothing() -> None:
+    cluster = serving()
+    cluster.ask(Verb.ROLLBACK, "chat@#1")
+    planned = cluster.plan()
+    assert (planned.actions, planned.transitions) == ((), ())
+
+
+def test_an_edit_back_to_what_was_rolled_back_to_unpins_it() -> None:
+    cluster = upgraded(serving())
+    cluster.verify()
+    cluster.settle()
+    cluster.ask(Verb.ROLLBACK, "chat@#1")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    cluster.edit((RATE, 1e-4))
+    cluster.settle()
+    assert not cluster.status.serving.pinned
+    assert conditions(cluster)["Ready"] == "True"
+    assert cluster.stage("chat").reason == "EndpointVerified"
+
+
+def test_history_is_bounded_and_names_each_promotion_once() -> None:
+    cluster = serving()
+    for step in range(14):
+        upgraded(cluster, 1e-3 + step * 1e-4)
+        cluster.verify()
+        cluster.settle()
+    assert len(cluster.status.history) == 10
+    assert len({old.digest for old in cluster.status.history}) == 10

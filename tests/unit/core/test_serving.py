@@ -1,0 +1,347 @@
+"""Serving stages: verification, promotion, return, rollback, health."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmworkflow.api.names import Verb
+from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild
+from llmworkflow.core.observation import ChildPhase
+from llmworkflow.core.promotions import workflow_for
+
+from .builders import workflow
+from .simulator import SimulatedCluster
+
+RATE = "stages.0.fineTune.training.learningRate"
+
+
+def serving(*edits: tuple[str, object]) -> SimulatedCluster:
+    return SimulatedCluster(workflow(*edits)).until_serving()
+
+
+def upgraded(cluster: SimulatedCluster, rate: float = 1e-3) -> SimulatedCluster:
+    """Bring a successor up to the moment at which it is to be verified."""
+    cluster.edit((RATE, rate))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    return cluster
+
+
+def conditions(cluster: SimulatedCluster) -> dict[str, str]:
+    return {item.type: item.status for item in cluster.status.conditions}
+
+
+def test_a_first_endpoint_that_answers_otherwise_is_never_served() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    cluster.settle()
+    cluster.verify(passed=False)
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason) == ("Failed", "VerificationFailed")
+    assert "0.2 of 16 replayed rows" in chat.message
+    assert cluster.children == {}, "its GPUs are given back"
+    assert cluster.status.serving is None
+
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    assert cluster.stage("chat").state == "Waiting", "a new revision upstream is a new chance"
+
+
+def test_readiness_without_verification_is_not_serving() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    cluster.see("chat", phase=ChildPhase.READY, url="http://chat")
+    cluster.settle()
+    assert cluster.stage("chat").state == "Checking"
+    assert conditions(cluster)["Ready"] == "False"
+    assert conditions(cluster)["Available"] == "False"
+    cluster.run("chat")
+    cluster.settle()
+    assert cluster.stage("chat").state == "Running", "no longer ready"
+
+
+def test_an_endpoint_without_a_batch_to_verify_by_serves_when_it_is_ready() -> None:
+    cluster = SimulatedCluster(
+        workflow(("stages.2.dependsOn", ["tune"]), ("stages.1.dependsOn", []), ("stages.1.batch.model", None))
+    )
+    cluster.settle()
+    cluster.complete("tune")
+    assert cluster.works["viggo-chat"].replay is None
+    cluster.see("chat", phase=ChildPhase.READY, url="http://chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
+
+
+def test_an_endpoint_that_never_becomes_ready_is_given_up() -> None:
+    cluster = SimulatedCluster(workflow(("stages.2.retries", 0)))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    assert cluster.settle().requeue_after == 3600
+    cluster.wait(3600)
+    cluster.settle()
+    assert (cluster.stage("chat").state, cluster.stage("chat").reason) == ("Failed", "TimeoutExceeded")
+
+
+def test_a_successor_is_promoted_in_place() -> None:
+    cluster = serving()
+    first = cluster.status.serving
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    assert cluster.states() == {"tune": "Starting", "score": "Waiting", "chat": "Serving"}
+    assert cluster.stage("chat").reason == "WaitingForDependencies"
+    assert "keeps serving" in cluster.stage("chat").message
+    cluster.complete("tune")
+    cluster.succeed("score")
+    planned = cluster.plan()
+    assert cluster.states()["chat"] == "Upgrading"
+    applied = [action for action in planned.actions if isinstance(action, ApplyService)]
+    assert [action.work.inputs["tune"].artifact for action in applied] == [cluster.stage("tune").artifact]
+    assert conditions(cluster)["Available"] == "True"
+    assert conditions(cluster)["Ready"] == "False"
+    assert cluster.status.serving == first
+
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
+    assert cluster.status.serving.revision == cluster.stage("chat").revision != first.revision
+    assert cluster.status.history == [first]
+    assert cluster.created["viggo-chat"] == 1, "the same service, so the same URL"
+    assert conditions(cluster)["Ready"] == "True"
+
+
+def test_a_crash_between_the_write_and_the_promotion_is_finished_by_the_next_look() -> None:
+    cluster = serving()
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.succeed("score")
+    planned = cluster.look_and_plan()
+    cluster.write(planned)
+    again = cluster.plan()
+    assert [action for action in again.actions if isinstance(action, ApplyService)]
+    assert cluster.child("chat").revision == cluster.stage("chat").revision
+
+
+def test_what_was_said_of_the_predecessor_does_not_count_for_the_successor() -> None:
+    cluster = upgraded(serving())
+    cluster.see("chat", phase=ChildPhase.READY)
+    cluster.settle()
+    assert cluster.states()["chat"] == "Upgrading"
+    assert cluster.stage("chat").reason == "VerifyingEndpoint"
+
+
+def test_a_successor_that_answers_otherwise_is_taken_back() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.verify(passed=False)
+    planned = cluster.plan()
+    [back] = planned.actions
+    assert isinstance(back, ApplyService)
+    assert back.work.revision == first.revision
+    assert back.work.inputs["tune"].artifact == first.inputs["tune"].artifact
+    assert cluster.states()["chat"] == "Upgrading"
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason) == ("Serving", "VerificationFailed")
+    assert cluster.status.serving == first
+    assert conditions(cluster) == {
+        "Ready": "False", "Available": "True", "Progressing": "False", "Stalled": "True", "Succeeded": "False",
+        "Failed": "True",
+    }  # fmt: skip
+    cluster.wait(3600)
+    assert cluster.look_and_plan().actions == (), "it is not tried again by itself"
+
+    cluster.ask(Verb.RETRY, "chat#1")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Upgrading"
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving.revision != first.revision
+    assert conditions(cluster)["Ready"] == "True"
+
+
+def test_a_return_brings_back_the_options_too() -> None:
+    cluster = serving(("stages.2.serve.models.0.engineKwargs", {"max_model_len": 512}))
+    cluster.edit(
+        ("stages.2.serve.models.0.engineKwargs", {"max_model_len": 1}),
+        ("stages.2.serve.models.0.replicas", {"max": 4}),
+        ("ray.pip", ["left-pad"]),
+    )
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.see("chat", phase=ChildPhase.FAILED, message="max_model_len is too small")
+    cluster.settle()
+    told = cluster.works["viggo-chat"]
+    stage = workflow_for(cluster.workflow, told).spec.stages[2]
+    assert stage.serve.models[0].engine_kwargs == {"max_model_len": 512}
+    assert stage.serve.models[0].replicas.max == 4, "operational fields are those of now"
+    assert stage.ray.pip == []
+    assert cluster.stage("chat").refused.message == "max_model_len is too small"
+
+
+def test_an_edit_while_upgrading_goes_back_until_the_next_is_ready() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.edit((RATE, 2e-3))
+    cluster.settle()
+    assert cluster.works["viggo-chat"].revision == first.revision
+    cluster.verify()
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Serving", "WaitingForDependencies")
+
+
+def test_an_edit_before_anything_serves_stops_the_service() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    cluster.settle()
+    cluster.edit(("stages.2.serve.models.0.engineKwargs", {"max_model_len": 1}))
+    cluster.plan()
+    assert cluster.states()["chat"] == "Stopping"
+    cluster.finish_deletions()
+    cluster.settle()
+    assert cluster.states()["chat"] == "Starting"
+    assert cluster.created["viggo-chat"] == 2
+
+
+def test_operational_edits_reach_a_service_that_serves() -> None:
+    cluster = serving()
+    before = cluster.status.serving
+    cluster.edit(("stages.2.serve.models.0.replicas", {"max": 3}))
+    planned = cluster.plan()
+    assert [type(action) for action in planned.actions] == [ApplyService]
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
+    assert cluster.status.serving == before
+    assert cluster.stage("chat").attempt == 1
+
+
+def test_a_service_that_was_edited_by_hand_is_put_right() -> None:
+    cluster = serving()
+    cluster.see("chat", edited=True)
+    planned = cluster.plan()
+    assert [type(action) for action in planned.actions] == [ApplyService]
+    assert planned.transitions == ()
+
+
+def test_a_service_that_was_deleted_by_hand_is_made_anew() -> None:
+    cluster = serving()
+    before = cluster.status.serving
+    cluster.delete_by_hand("chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Starting"
+    assert conditions(cluster)["Available"] == "False"
+    cluster.run("chat")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.attempt, chat.failures) == ("Serving", 2, 0)
+    assert cluster.status.serving == before
+    assert cluster.status.history == []
+
+
+@pytest.mark.parametrize("phase", [ChildPhase.UNHEALTHY, ChildPhase.PENDING])
+def test_an_endpoint_that_is_unwell_is_degraded_until_it_is_well(phase: ChildPhase) -> None:
+    cluster = serving()
+    cluster.see("chat", phase=phase, message="a replica died")
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.status.phase) == ("Degraded", "Degraded")
+    assert conditions(cluster)["Available"] == "False"
+    assert cluster.status.url == ""
+    cluster.see("chat", phase=ChildPhase.READY)
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.status.phase) == ("Serving", "Serving")
+    assert cluster.stage("chat").reason == "EndpointVerified"
+
+
+def test_an_endpoint_that_answers_otherwise_later_is_degraded() -> None:
+    cluster = serving()
+    cluster.verify(passed=False)
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Degraded", "VerificationFailed")
+
+
+def test_a_service_that_fails_for_good_is_made_anew() -> None:
+    cluster = serving()
+    cluster.see("chat", phase=ChildPhase.FAILED, reason="InitializingTimeout")
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").attempt) == ("Starting", 2)
+    assert cluster.created["viggo-chat"] == 2
+
+
+def test_a_service_can_be_preempted() -> None:
+    cluster = serving()
+    cluster.see("chat", phase=ChildPhase.QUEUED)
+    cluster.settle()
+    assert cluster.states()["chat"] == "Queued"
+    assert conditions(cluster)["Available"] == "False"
+    cluster.run("chat")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").failures) == ("Serving", 0)
+
+
+def test_the_predecessor_that_does_not_come_back_is_degraded() -> None:
+    cluster = upgraded(serving())
+    cluster.verify(passed=False)
+    cluster.settle()
+    cluster.wait(3600)
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Degraded", "TimeoutExceeded")
+    cluster.verify()
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
+
+
+# removal
+
+
+def test_a_serving_stage_that_is_removed_is_withdrawn() -> None:
+    cluster = serving()
+    stages = cluster.workflow.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)["stages"]
+    cluster.edit(("stages", stages[:2]))
+    planned = cluster.plan()
+    assert [type(action) for action in planned.actions] == [DeleteChild]
+    cluster.finish_deletions()
+    cluster.settle()
+    assert cluster.status.serving is None
+    assert cluster.status.phase == "Succeeded"
+    assert conditions(cluster)["Succeeded"] == "True"
+
+
+def test_two_serving_stages_do_not_mix() -> None:
+    spec = workflow().spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    second = {**spec["stages"][2], "name": "talk", "dependsOn": ["score"]}
+    cluster = SimulatedCluster(
+        workflow(("stages.2.name", "chat"), spec={**spec, "stages": [*spec["stages"], second]})
+    )
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    assert {child.name for child in cluster.children.values()} == {"viggo-chat", "viggo-talk"}
+    for name in ("chat", "talk"):
+        cluster.run(name)
+        cluster.settle()
+        cluster.verify(name)
+        cluster.settle()
+    assert cluster.states()["chat"] == cluster.states()["talk"] == "Serving"
+    assert cluster.status.url == "http://talk"
+    assert [type(action) for action in cluster.log].count(CreateChild) == 4
