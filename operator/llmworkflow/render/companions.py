@@ -1,0 +1,73 @@
+"""What the children of a workflow need beside them: code, configurations, places for reports, a closed network."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.core.revision import digest
+from llmworkflow.render.ray_settings import chosen_ray
+from llmworkflow.render.settings import Settings
+from llmworkflow.render.stage_context import (
+    StageContext,
+    account_name,
+    companion_name,
+    metadata,
+    report_name,
+    workflow_labels,
+)
+from llmworkflow.render.templating import render_template
+
+
+def job_code_name(workflow: LLMWorkflow, code: Mapping[str, str]) -> str:
+    """Name of the ConfigMap with the job code: another content has another name."""
+    return f"{workflow.metadata.name}-jobs-{digest([workflow.metadata.uid, dict(code)])}"
+
+
+def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, str]) -> Iterator[JsonObject]:
+    """What all stages share: the job code, leave for the heads to write reports, and the closed network."""
+    yield _shared(workflow, "job-code", job_code_name(workflow, code), files=dict(code))
+    if accounts := _reporting_accounts(workflow):
+        yield from _leave_to_report(workflow, accounts)
+    if settings.network_policy:
+        name, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
+        yield _shared(workflow, "network-policy", name, labels=labels, operators=settings.operators)
+
+
+def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
+    """What one stage needs: its configuration, and a place for its reports or an open port for its clients."""
+    yield _own(context, "stage-config", context.config, config=json.dumps(config, indent=1))
+    if context.stage.serve is None:
+        yield _own(context, "report", report_name(context.workflow, context.stage.name))
+    elif context.settings.network_policy:
+        name = companion_name(context.workflow, f"{context.stage.name}-endpoint")
+        clients = context.settings.serve_from
+        yield _own(context, "endpoint-policy", name, labels=context.selector, clients=clients)
+
+
+def _leave_to_report(workflow: LLMWorkflow, accounts: list[str]) -> Iterator[JsonObject]:
+    """A role for the reports of this workflow, and the accounts of the heads that have it."""
+    name, namespace = account_name(workflow), workflow.metadata.namespace
+    reports = [report_name(workflow, stage.name) for stage in workflow.spec.stages if not stage.serve]
+    if name in accounts:
+        yield _shared(workflow, "service-account", name)
+    yield _shared(workflow, "role", name, reports=reports)
+    yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
+
+
+def _reporting_accounts(workflow: LLMWorkflow) -> list[str]:
+    """Service accounts of the heads that write reports: the workflow's own, or those that the user named."""
+    named = [
+        chosen_ray(workflow, stage).service_account_name or account_name(workflow)
+        for stage in workflow.spec.stages
+        if not stage.serve
+    ]
+    return list(dict.fromkeys(named))
+
+
+def _shared(workflow: LLMWorkflow, template: str, name: str, **values: object) -> JsonObject:
+    return render_template(template, metadata=metadata(workflow, name, workflow_labels(workflow)), **values)
+
+
+def _own(context: StageContext, template: str, name: str, **values: object) -> JsonObject:
+    return render_template(template, metadata=metadata(context.workflow, name, context.selector), **values)

@@ -1,0 +1,78 @@
+"""Environment variables of a stage's Ray pods. Values of Secrets are only ever referred to."""
+
+from collections.abc import Mapping
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.spec.common import EnvVar, RaySettings, SecretKeySource, SecretSource
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.render.settings import CACHE_PATH, CODE_PATH, CONFIG_PATH, MODELS_PATH
+
+_PYTHONPATH = "PYTHONPATH"
+
+
+def environment(workflow: LLMWorkflow, stage: Stage, ray: RaySettings, report: str) -> list[JsonObject]:
+    """The operator's variables, and the user's: those win over defaults, and not over what jobs rely on."""
+    users = {variable.name: _variable(variable) for variable in ray.env}
+    cache = _cache_path(workflow)
+    defaults = {
+        "LLMWORKFLOW_CACHE": cache,
+        "HF_HOME": f"{cache}/huggingface",
+        "AWS_ENDPOINT_URL": workflow.spec.storage.endpoint,
+    }
+    needed = {
+        "LLMWORKFLOW_CONFIG": CONFIG_PATH,
+        "LLMWORKFLOW_REPORT": report,
+        _PYTHONPATH: ":".join(filter(None, [CODE_PATH, users.get(_PYTHONPATH, {}).get("value")])),
+    }
+    secrets = _secrets(workflow, stage)
+    merged = _named(defaults) | _referred(secrets) | users | _named(needed)
+    return list(merged.values())
+
+
+def environment_from(workflow: LLMWorkflow, stage: Stage, ray: RaySettings) -> list[JsonObject]:
+    """Sources of whole sets of variables: the user's, and the credentials of storage and data."""
+    sources = [workflow.spec.storage.credentials_from, *_data_credentials(stage)]
+    credentials = [{"secretRef": {"name": source.secret_ref.name}} for source in sources if source]
+    unique = [source for index, source in enumerate(credentials) if source not in credentials[:index]]
+    return [*ray.env_from, *unique]
+
+
+def _secrets(workflow: LLMWorkflow, stage: Stage) -> dict[str, SecretKeySource | None]:
+    """Values of Secrets by the variable in which jobs look for them."""
+    return {
+        "HF_TOKEN": workflow.spec.model.token_from,
+        "LLMWORKFLOW_API_KEYS": stage.serve.api_keys_from if stage.serve else None,
+        "LLMWORKFLOW_HTTP_API_KEY": (
+            stage.batch.http.api_key_from if stage.batch and stage.batch.http else None
+        ),
+    }
+
+
+def _data_credentials(stage: Stage) -> list[SecretSource | None]:
+    if stage.batch:
+        return [stage.batch.input.credentials_from]
+    data = stage.fine_tune.data if stage.fine_tune else None
+    return [source.credentials_from for source in [*data.train, *(data.validation or [])]] if data else []
+
+
+def _cache_path(workflow: LLMWorkflow) -> str:
+    """Copies of models: on their own volume where there is one, else for as long as the pod lives."""
+    cache = workflow.spec.model.cache
+    return f"{MODELS_PATH}/{cache.path.strip('/')}" if cache else CACHE_PATH
+
+
+def _variable(variable: EnvVar) -> JsonObject:
+    return variable.model_dump(by_alias=True, exclude_none=True)
+
+
+def _named(values: Mapping[str, str | None]) -> dict[str, JsonObject]:
+    return {name: {"name": name, "value": value} for name, value in values.items() if value is not None}
+
+
+def _referred(secrets: dict[str, SecretKeySource | None]) -> dict[str, JsonObject]:
+    return {
+        name: {"name": name, "valueFrom": source.dump()}
+        for name, source in secrets.items()
+        if source is not None
+    }

@@ -1,0 +1,112 @@
+"""All that is created for one child, in the order of its creation: what the child refers to comes first."""
+
+from collections.abc import Mapping
+
+from llmworkflow.api import names
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.core.actions import ApplyService, CreateChild, Work
+from llmworkflow.core.promotions import workflow_for
+from llmworkflow.core.revision import digest
+from llmworkflow.render.cluster import ray_cluster
+from llmworkflow.render.companions import job_code_name, of_stage, of_workflow
+from llmworkflow.render.errors import RenderError
+from llmworkflow.render.serve_config import serve_config
+from llmworkflow.render.settings import CONFIG_PATH, STORAGE_PATH, Settings
+from llmworkflow.render.stage_config import stage_config
+from llmworkflow.render.stage_context import StageContext, metadata
+from llmworkflow.render.templating import as_json, render_template
+
+ENTRYPOINTS = {
+    "fineTune": "python -m llmworkflow_jobs.fine_tune",
+    "batch": "python -m llmworkflow_jobs.batch",
+}
+
+_EVERYWHERE = ("0.0.0.0", 8000)  # noqa: S104  the endpoint is meant to be reached from other pods
+
+INITIALIZING_TIMEOUT = (
+    "ray.io/initializing-timeout"  # KubeRay's annotation; a service that exceeds it is dead
+)
+
+
+def render(
+    workflow: LLMWorkflow, action: CreateChild | ApplyService, settings: Settings, code: Mapping[str, str]
+) -> list[JsonObject]:
+    """The manifests that carry out an action; the child itself is the last one.
+
+    `code` is the job code, text by name of the file. Everything but a RayJob may be applied again at any time.
+
+    Raises:
+        RenderError: the stage asks for what the installation or this version does not have.
+    """
+    work, serves = action.work, action.work.kind == "serve"
+    workflow = workflow_for(workflow, work)
+    config = stage_config(workflow, work, storage_uri(workflow), settings)
+    config_name = f"{action.name}-{digest(config) if serves else 'config'}"
+    context = StageContext(workflow, work, settings, job_code_name(workflow, code), config_name)
+    child = _ray_service(context, action.name) if serves else _ray_job(context, action.name)
+    companions = [*of_workflow(workflow, settings, code), *of_stage(context, config)]
+    return [_with_spec_hash(manifest) for manifest in [*companions, child]]
+
+
+def storage_uri(workflow: LLMWorkflow) -> str:
+    """Where the pods find the storage."""
+    storage = workflow.spec.storage
+    return f"file://{STORAGE_PATH}" if storage.volume else str(storage.uri)
+
+
+def _ray_job(context: StageContext, name: str) -> JsonObject:
+    pending, active = _deadlines(context.stage, context.settings)
+    return render_template(
+        "ray-job",
+        metadata=_child_metadata(context, name, {}),
+        entrypoint=_entrypoint(context.work),
+        runtime_env=as_json({"pip": context.ray.pip}) if context.ray.pip else None,
+        active_deadline=active,
+        pending_deadline=pending,
+        queued=context.ray.queue is not None,
+        cluster=ray_cluster(context),
+    )
+
+
+def _ray_service(context: StageContext, name: str) -> JsonObject:
+    workflow, work, settings = context.workflow, context.work, context.settings
+    pending, _ = _deadlines(context.stage, settings)
+    surges = context.stage.serve is not None and context.stage.serve.upgrade == "surge"
+    declared = serve_config(workflow, work, CONFIG_PATH, *_EVERYWHERE, settings)
+    return render_template(
+        "ray-service",
+        metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{pending}s"}),
+        upgrade="NewCluster" if surges else "None",
+        serve_config=as_json(declared, indent=1),
+        cluster=ray_cluster(context),
+    )
+
+
+def _deadlines(stage: Stage, settings: Settings) -> tuple[int, int]:
+    """KubeRay's deadlines until the job runs, and until it ends: later than the planner's own."""
+    pending = 2 * (stage.pending_timeout_seconds or 0) or settings.pending_deadline_seconds
+    running = 2 * (stage.timeout_seconds or 0) or settings.active_deadline_seconds
+    return pending, pending + running
+
+
+def _entrypoint(work: Work) -> str:
+    if work.kind not in ENTRYPOINTS:
+        raise RenderError(
+            f"stage {work.stage}: {work.kind} stages cannot be run by this version; remove the stage"
+        )
+    return ENTRYPOINTS[work.kind]
+
+
+def _child_metadata(context: StageContext, name: str, annotations: dict[str, str]) -> JsonObject:
+    rendered_from = {names.ANNOTATION_SETTINGS: context.work.settings} if context.work.settings else {}
+    named = metadata(context.workflow, name, context.labels)
+    return named | {"annotations": annotations | rendered_from}
+
+
+def _with_spec_hash(manifest: JsonObject) -> JsonObject:
+    """The manifest with a digest of itself, by which an edit by hand is seen, and a needless write is spared."""
+    described = manifest["metadata"]
+    annotations = described.get("annotations", {}) | {names.ANNOTATION_SPEC_HASH: digest(manifest)}
+    return manifest | {"metadata": described | {"annotations": annotations}}

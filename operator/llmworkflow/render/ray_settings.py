@@ -1,0 +1,82 @@
+"""Settings of one stage's Ray cluster: the stage's over the workflow's over the installation's."""
+
+from typing import Any
+
+from llmworkflow.api.fields import SpecModel
+from llmworkflow.api.spec.common import Accelerator, EnvVar, RaySettings, Resources
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.render.errors import RenderError
+from llmworkflow.render.settings import Settings
+
+
+def stage_named(workflow: LLMWorkflow, name: str) -> Stage:
+    """The stage of that name."""
+    return next(stage for stage in workflow.spec.stages if stage.name == name)
+
+
+def chosen_ray(workflow: LLMWorkflow, stage: Stage) -> RaySettings:
+    """What a stage sets wins over the workflow's; head and worker are merged by field, `env` by name."""
+    common, own = workflow.spec.ray, stage.ray or RaySettings()
+    merged = {
+        "head": resources_over(common.head, own.head),
+        "worker": resources_over(common.worker, own.worker),
+        "env": _by_name([*common.env, *own.env]),
+    }
+    return common.model_copy(update=_given(own) | merged)
+
+
+def effective_ray(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> RaySettings:
+    """What the stage or the workflow chose, with the installation's defaults below it.
+
+    Raises:
+        RenderError: the installation has no such accelerator.
+    """
+    chosen = chosen_ray(workflow, stage)
+    return chosen.model_copy(
+        update={
+            "image": chosen.image or settings.image,
+            "head": resources_over(settings.head, chosen.head),
+            "worker": resources_over(settings.worker, chosen.worker),
+            "accelerator": resolved_accelerator(chosen.accelerator, stage.name, settings),
+        }
+    )
+
+
+def resolved_accelerator(wanted: Accelerator | None, stage: str, settings: Settings) -> Accelerator | None:
+    """The accelerator with what its profile brings; None means CPUs (unset, or a count of 0).
+
+    Raises:
+        RenderError: the installation has no profile of that name.
+    """
+    if wanted is None or wanted.count == 0:
+        return None
+    if wanted.name is None:
+        return wanted
+    profile = settings.accelerators.get(wanted.name)
+    if profile is None:
+        raise RenderError(
+            f"stage {stage}: ray.accelerator.name is {wanted.name!r}, and the installation has "
+            f"{', '.join(sorted(settings.accelerators)) or 'no profiles'}; choose one of them, or write out "
+            "type, nodeSelector and tolerations"
+        )
+    return profile.model_copy(update=_given(wanted) | {"count": wanted.count})
+
+
+def resources_over(*layers: Resources | None) -> Resources:
+    """The layers merged by field, later ones over earlier ones; of a worker group, what it shares with others."""
+    chosen: dict[str, Any] = {}
+    for layer in layers:
+        chosen |= _given(layer) if layer else {}
+    return Resources(**{name: value for name, value in chosen.items() if name in Resources.model_fields})
+
+
+def _given(model: SpecModel) -> dict[str, Any]:
+    """Fields that are not at their defaults: the API server fills those in, so being set says nothing."""
+    fields = type(model).model_fields
+    values = {name: getattr(model, name) for name in fields}
+    return {name: value for name, value in values.items() if value != fields[name].default}
+
+
+def _by_name(variables: list[EnvVar]) -> list[EnvVar]:
+    return list({variable.name: variable for variable in variables}.values())

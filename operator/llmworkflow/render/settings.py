@@ -1,0 +1,71 @@
+"""What the installation decides, below every workflow's own settings; the chart fills it in."""
+
+from llmworkflow import __version__
+from llmworkflow.api.fields import JsonObject, SpecModel
+from llmworkflow.api.spec.common import Accelerator, Resources
+
+RAY_VERSION = "2.60.0"
+
+# Where pods find what the operator hands to them.
+STORAGE_PATH = "/mnt/llmworkflow/storage"
+CACHE_PATH = "/mnt/llmworkflow/cache"
+MODELS_PATH = "/mnt/llmworkflow/models"
+CODE_PATH = "/opt/llmworkflow/jobs"
+CONFIG_FOLDER = "/etc/llmworkflow"
+CONFIG_PATH = f"{CONFIG_FOLDER}/config.json"
+
+_GPU_TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+# Ray's names of common accelerators. Node labels differ from cluster to cluster: the chart adds selectors.
+_RAY_TYPES = ("T4", "L4", "L40S", "A10G", "A100", "H100", "H200", "B200")
+
+# The user of Ray's own images, and what Pod Security `restricted` asks of a pod.
+_POD_SECURITY: JsonObject = {
+    "runAsNonRoot": True,
+    "runAsUser": 1000,
+    "runAsGroup": 100,
+    "fsGroup": 100,
+    "fsGroupChangePolicy": "OnRootMismatch",  # a volume with checkpoints takes minutes to walk
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+DEFAULT_ACCELERATORS = {kind.lower(): Accelerator(type=kind, tolerations=[_GPU_TAINT]) for kind in _RAY_TYPES}
+
+
+def _pods_of(namespace: str, name: str) -> JsonObject:
+    return {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
+    }
+
+
+class Settings(SpecModel):
+    """Defaults of one installation."""
+
+    image: str = f"ghcr.io/llmworkflow/jobs:{__version__}"
+    """Image of the Ray pods."""
+    ray_version: str = RAY_VERSION
+    """Version of Ray in that image."""
+    accelerators: dict[str, Accelerator] = DEFAULT_ACCELERATORS
+    """Profiles by the name that workflows use."""
+    head: Resources = Resources(cpu=2, memory="8Gi")
+    """The Ray head."""
+    worker: Resources = Resources(cpu=4, memory="32Gi")
+    """The Ray workers."""
+    operators: list[JsonObject] = [
+        _pods_of("llmworkflow", "llmworkflow"),
+        _pods_of("kuberay", "kuberay-operator"),
+    ]
+    """NetworkPolicy peers that reach the dashboards of Ray clusters: this operator and KubeRay's."""
+    serve_from: list[JsonObject] = []
+    """NetworkPolicy peers that reach the endpoints; none: every pod."""
+    pod_security_context: JsonObject = _POD_SECURITY
+    """Security context of the Ray pods; where the cluster assigns users, leave runAsUser out."""
+    network_policy: bool = True
+    """Close Ray clusters by a NetworkPolicy."""
+    token_authentication: bool = True
+    """Ray's own token authentication, with a token that KubeRay makes."""
+    pending_deadline_seconds: int = 24 * 3600
+    """When KubeRay gives up on pods that never start: a backstop behind the stage's own timeouts."""
+    active_deadline_seconds: int = 30 * 24 * 3600
+    """When KubeRay ends a job: a backstop behind the stage's own timeouts."""

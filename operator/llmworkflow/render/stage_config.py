@@ -1,0 +1,119 @@
+"""The configuration of a stage's job: one JSON file, the same on a cluster and on one machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmworkflow.api.fields import JsonObject, SpecModel
+from llmworkflow.api.spec.common import SecretKeySource, SecretSource
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.core.actions import Input, Work
+from llmworkflow.core.promotions import workflow_for
+from llmworkflow.render.ray_settings import chosen_ray, stage_named
+from llmworkflow.render.settings import Settings
+from llmworkflow.render.sizing import uses_accelerator
+
+SCHEMA_VERSION = 1
+
+_SECRETS = (SecretKeySource, SecretSource)
+
+
+def stage_config(
+    workflow: LLMWorkflow, work: Work, storage_uri: str, settings: Settings | None = None
+) -> JsonObject:
+    """What `llmworkflow_jobs.config` reads: the spec with defaults filled in, and what the plan adds.
+
+    `storage_uri` is where the job finds the storage: file:// for a volume, s3:// or gs:// for a bucket.
+    """
+    workflow = workflow_for(workflow, work)
+    stage = stage_named(workflow, work.stage)
+    spec, metadata = workflow.spec, workflow.metadata
+    config = {
+        "schemaVersion": SCHEMA_VERSION,
+        "workflow": {"namespace": metadata.namespace, "name": metadata.name, "uid": metadata.uid},
+        "stage": {
+            "name": stage.name,
+            "kind": work.kind,
+            "revision": work.revision,
+            "attempt": work.attempt,
+        },
+        "storage": {
+            "uri": storage_uri,
+            "path": spec.storage.path or f"{metadata.namespace}/{metadata.name}",
+            "endpoint": spec.storage.endpoint,
+            "adopt": spec.storage.adopt,
+        },
+        "accelerator": _accelerator(workflow, stage, settings or Settings()),
+        "model": public(spec.model),
+        "prompt": public(spec.prompt),
+        "inputs": _inputs(work.inputs),
+        "incumbents": _inputs(work.incumbents),
+        "pinned": dict(work.pinned),
+        work.kind: public(stage.work),
+    }
+    return _of_engines(config) if stage.serve else config
+
+
+def public(model: SpecModel) -> JsonObject:
+    """JSON of a model less its references to Secrets: jobs get those as environment variables."""
+    found: JsonObject = _public(model, model.dump())
+    return found
+
+
+def _public(value: Any, dumped: Any) -> Any:
+    if isinstance(value, SpecModel):
+        fields = {
+            field.alias or name: getattr(value, name) for name, field in type(value).model_fields.items()
+        }
+        return {
+            name: _public(item, dumped[name])
+            for name, item in fields.items()
+            if not isinstance(item, _SECRETS)
+        }
+    if isinstance(value, list):
+        return [_public(*pair) for pair in zip(value, dumped, strict=True)]
+    return dumped
+
+
+def _accelerator(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> JsonObject | None:
+    """Type and number of accelerators; a profile that this installation lacks has no type, as on one machine."""
+    wanted = chosen_ray(workflow, stage).accelerator
+    if wanted is None or wanted.count == 0 or not uses_accelerator(stage):
+        return None
+    profile = settings.accelerators.get(wanted.name or "", wanted)
+    count = int(wanted.count) if float(wanted.count).is_integer() else wanted.count
+    return {"type": wanted.type or profile.type, "count": count}
+
+
+def _inputs(inputs: Mapping[str, Input]) -> JsonObject:
+    return {
+        name: {
+            "stage": item.stage,
+            "kind": item.kind,
+            "revision": item.revision,
+            "attempt": item.attempt,
+            "artifact": item.artifact.dump() if item.artifact else None,
+        }
+        for name, item in inputs.items()
+    }
+
+
+def _of_engines(config: JsonObject) -> JsonObject:
+    """The part of a serving stage's configuration that its engines start with.
+
+    The rest, which a promotion changes, is in the `user_config` of the ingress. So a configuration that stays the
+    same means that no engine has to start anew, and no pod that mounts it.
+    """
+    inputs = {name: item for name, item in config["inputs"].items() if _is_model(item["artifact"])}
+    source = config["model"]["source"]
+    return config | {
+        "stage": {key: config["stage"][key] for key in ("name", "kind")},
+        "inputs": inputs,
+        "incumbents": {},
+        "pinned": {uri: found for uri, found in config["pinned"].items() if uri == source},
+        "serve": {key: config["serve"][key] for key in ("models", "tracing")},
+    }
+
+
+def _is_model(artifact: JsonObject | None) -> bool:
+    return artifact is not None and artifact["type"] == "model"

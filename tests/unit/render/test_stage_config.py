@@ -1,0 +1,134 @@
+"""The configuration of a job: the spec with its defaults, less secrets, plus what the plan knows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llmworkflow.render.settings import Settings
+from llmworkflow.render.stage_config import stage_config
+
+from .builders import SCORED, TUNED, WORK, make_workflow
+
+URI = "file:///mnt/storage"
+
+
+def config_of(stage: str, **spec: Any) -> dict[str, Any]:
+    return stage_config(make_workflow(**spec), WORK[stage], URI)
+
+
+def test_every_job_is_told_who_it_is_and_where_things_lie() -> None:
+    found = config_of("tune")
+    assert found["schemaVersion"] == 1
+    assert found["workflow"] == {"namespace": "team", "name": "viggo", "uid": "8a0e6b1c"}
+    assert found["stage"] == {"name": "tune", "kind": "fineTune", "revision": "1a1a1a1a1a1a", "attempt": 1}
+    assert found["storage"] == {"uri": URI, "path": "team/viggo", "endpoint": None, "adopt": False}
+    assert set(found) == {
+        *("schemaVersion", "workflow", "stage", "storage", "accelerator", "model", "prompt"),
+        *("inputs", "incumbents", "pinned", "fineTune"),
+    }
+
+
+def test_defaults_are_filled_in_and_names_are_camel_case() -> None:
+    training = config_of("tune")["fineTune"]["training"]
+    assert (training["numTrainEpochs"], training["lrSchedulerType"]) == (3.0, "cosine")
+
+
+def test_storage_path_of_the_user() -> None:
+    storage = {"volume": {"claimName": "artifacts"}, "path": "shared/games"}
+    assert config_of("tune", storage=storage)["storage"]["path"] == "shared/games"
+
+
+def test_inputs_carry_artifacts() -> None:
+    artifact = (
+        {"uri": TUNED.artifact.uri, "digest": "sha256:11", "type": "adapter"} if TUNED.artifact else None
+    )
+    assert config_of("score")["inputs"] == {
+        "tune": {
+            "stage": "tune",
+            "kind": "fineTune",
+            "revision": "1a1a1a1a1a1a",
+            "attempt": 1,
+            "artifact": artifact,
+        }
+    }
+
+
+def test_incumbents_and_pinned_inputs() -> None:
+    work = replace(WORK["score"], incumbents={"serving": SCORED}, pinned={"volume:test.jsonl": "sha256:33"})
+    found = stage_config(make_workflow(), work, URI)
+    assert found["incumbents"]["serving"]["revision"] == "2b2b2b2b2b2b"
+    assert found["pinned"] == {"volume:test.jsonl": "sha256:33"}
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "expected"),
+    [
+        (None, None),
+        ({"count": 0}, None),
+        ({"name": "l4"}, {"type": "L4", "count": 1}),
+        ({"name": "h100", "count": 4}, {"type": "H100", "count": 4}),
+        ({"name": "l4", "count": 0.5}, {"type": "L4", "count": 0.5}),
+        ({"type": "A100", "count": 2}, {"type": "A100", "count": 2}),
+        ({"name": "of-another-cluster"}, {"type": None, "count": 1}),
+    ],
+)
+def test_accelerator(accelerator: dict[str, Any] | None, expected: dict[str, Any] | None) -> None:
+    found = config_of("tune", ray={"accelerator": accelerator})["accelerator"]
+    assert found == expected
+    assert isinstance(found and found["count"], type(expected and expected["count"]))
+
+
+def test_requests_to_an_endpoint_take_no_accelerator() -> None:
+    http = {"task": "http", "http": {"url": "https://api.example.com/v1"}, "model": None}
+    assert config_of("score", stages={"score": {"batch": http}})["accelerator"] is None
+
+
+def test_no_reference_to_a_secret_is_left() -> None:
+    key = {"secretKeyRef": {"name": "the-secret", "key": "the-key"}}
+    every = {"secretRef": {"name": "the-secret"}}
+    workflow = make_workflow(
+        model={"source": "hf://org/model", "tokenFrom": key},
+        storage={"uri": "s3://bucket/team", "credentialsFrom": every},
+        stages={
+            "tune": {"fineTune": {"data": {"train": [{"uri": "s3://data/x", "credentialsFrom": every}]}}},
+            "chat": {"serve": {"models": [{"modelId": "viggo"}], "apiKeysFrom": key}},
+        },
+    )
+    for work in WORK.values():
+        text = json.dumps(stage_config(workflow, work, URI))
+        assert "the-secret" not in text
+        assert "the-key" not in text
+
+
+def test_a_row_may_have_columns_of_any_name() -> None:
+    rows = [{"tokenFrom": "a", "credentialsFrom": "b"}]
+    found = config_of("score", stages={"score": {"batch": {"input": {"uri": None, "items": rows}}}})
+    assert found["batch"]["input"]["items"] == rows
+
+
+def test_a_promotion_does_not_change_what_engines_start_with() -> None:
+    workflow, work = make_workflow(), WORK["chat"]
+    inputs = {"tune": replace(TUNED, revision="e" * 12), "score": SCORED}
+    newer = replace(work, revision="f" * 12, attempt=3, inputs=inputs)
+    assert stage_config(workflow, work, URI) == stage_config(workflow, newer, URI)
+    judged_otherwise = make_workflow(
+        stages={"chat": {"serve": {"verify": {"rows": 4}, "upgrade": "replace"}}}
+    )
+    assert stage_config(workflow, work, URI) == stage_config(judged_otherwise, work, URI)
+
+
+def test_a_full_model_is_what_engines_start_with() -> None:
+    assert TUNED.artifact is not None
+    full = replace(TUNED, artifact=TUNED.artifact.model_copy(update={"type": "model"}))
+    work = replace(WORK["chat"], inputs={"tune": full, "score": SCORED})
+    assert list(stage_config(make_workflow(), work, URI)["inputs"]) == ["tune"]
+
+
+def test_profiles_of_the_installation() -> None:
+    settings = Settings.model_validate({"accelerators": {"small": {"type": "T4"}}})
+    workflow = make_workflow(ray={"accelerator": {"name": "small"}})
+    assert stage_config(workflow, WORK["tune"], URI, settings)["accelerator"] == {"type": "T4", "count": 1}
