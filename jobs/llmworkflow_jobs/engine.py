@@ -1,0 +1,78 @@
+"""The arguments of vLLM's engine, the same for batch inference and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError, unknown_name
+from llmworkflow_jobs.inference_model import InferenceModel
+
+# On a CPU vLLM puts "uni" back to "mp", which starts one more process that imports everything again. Named by its path
+# the executor is left alone; threads are then not bound to cores, which matters for models too large for a CPU anyway.
+ONE_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+_CPU = {
+    "dtype": "float32",
+    "enforce_eager": True,
+    "distributed_executor_backend": ONE_PROCESS,
+    "kv_cache_memory_bytes": 1 << 30,  # vLLM would take nearly all memory of the machine
+}
+# Without it parts of the sampler are compiled with g++ at the first request, which takes half a minute.
+CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
+
+# Arguments that other fields of the resource set.
+_OWNED = {
+    "model": "model.source",
+    "served_model_name": "modelId",
+    "revision": "model.revision",
+    "tokenizer_revision": "model.revision",
+    "trust_remote_code": "model.trustRemoteCode",
+    "generation_config": "model.generationConfig",
+}
+
+
+def arguments(config: JobConfig, model: InferenceModel, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the engine for `model`.
+
+    `options` are the fields of the batch or of the served model: `engineKwargs`, already checked, go over the others.
+    """
+    return {
+        "trust_remote_code": config.model["trustRemoteCode"],
+        "generation_config": "vllm" if config.model["generationConfig"] == "vllm" else "auto",
+        **_revision(model),
+        **(_CPU if config.accelerator is None else _parallelism(options.get("parallelism", {}))),
+        **options["engineKwargs"],
+    }
+
+
+def check_overrides(overrides: Mapping[str, Any], also: frozenset[str] = frozenset()) -> None:
+    """Raise OptionInvalid for a key of engineKwargs that vLLM's engine lacks or that another field sets.
+
+    `also` are further names that are known, such as those of the OpenAI server.
+    """
+    if not overrides:
+        return
+    from vllm import AsyncEngineArgs  # takes ten seconds to import
+
+    known = {*AsyncEngineArgs.__dataclass_fields__, *also} - set(_OWNED)
+    for name in overrides:
+        if name in _OWNED:
+            raise JobError(
+                "OptionInvalid", f"engineKwargs.{name} is what {_OWNED[name]} sets; set that field"
+            )
+        if name not in known:
+            raise unknown_name("OptionInvalid", "argument of vLLM's engine (engineKwargs)", name, known)
+
+
+def _revision(model: InferenceModel) -> dict[str, Any]:
+    if model.revision is None:
+        return {}
+    return {"revision": model.revision, "tokenizer_revision": model.revision}
+
+
+def _parallelism(parallelism: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "tensor_parallel_size": parallelism.get("tensor", 1),
+        "pipeline_parallel_size": parallelism.get("pipeline", 1),
+    }

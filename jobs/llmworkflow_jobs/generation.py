@@ -1,0 +1,155 @@
+"""Generation with ray.data.llm: requests in, answers out as they come, through vLLM engines in Ray actors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from llmworkflow_jobs import engine
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.inference_model import InferenceModel, engine_rank
+from llmworkflow_jobs.rows import Answer, Request
+
+# Ray Data would start an engine again for ever, also one that each time dies of the same row.
+_RESTARTS = 3
+# Column by which an answer finds its request again.
+_INDEX = "request_index"
+
+
+def generate(
+    requests: Sequence[Request], model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig
+) -> Iterator[tuple[int, Answer]]:
+    """Yield (position in `requests`, answer) once for each request without an error, in any order.
+
+    `parameters` are vLLM's sampling parameters. An engine that dies is started again a few times, and its rows are
+    repeated. Raises JobError if that does not help, or if no engine can be started.
+    """
+    from ray.exceptions import RayError
+
+    dataset = _processor(model, parameters, config)(_dataset(requests, config.section["batchSize"])).map(
+        _answer
+    )
+    try:
+        for row in dataset.iter_rows():
+            yield (
+                row[_INDEX],
+                Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None),
+            )
+    except RayError as error:
+        raise _engine_error(error) from error
+
+
+def _dataset(requests: Sequence[Request], batch_size: int) -> Any:
+    """Token ids only: everything else stays with the driver, whatever its type. One block a batch, so few tasks."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    askable = [(index, request.token_ids) for index, request in enumerate(requests) if request.error is None]
+    blocks = [askable[start : start + batch_size] for start in range(0, len(askable), batch_size)]
+    return ray.data.from_arrow(
+        [
+            pa.table({_INDEX: [index for index, _ in block], "tokenized_prompt": [ids for _, ids in block]})
+            for block in blocks
+        ]
+    )
+
+
+def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
+    from ray.data.llm import build_processor, vLLMEngineProcessorConfig
+
+    section = config.section
+    # Prompts are token ids already, and vLLM gives the text along with the ids: no stage but the engine is needed.
+    processor = vLLMEngineProcessorConfig(
+        model_source=model.source,
+        engine_kwargs=_lora_arguments(model) | engine.arguments(config, model, section),
+        batch_size=section["batchSize"],
+        concurrency=(
+            section["concurrency"],
+            section["concurrency"],
+        ),  # a single number would be an upper bound
+        chat_template_stage=False,
+        tokenize_stage=False,
+        detokenize_stage=False,
+        should_continue_on_error=True,
+        **_placement(config),
+    )
+    columns: dict[str, Any] = {"sampling_params": dict(parameters)}
+    if model.adapter is not None:
+        columns["model"] = model.adapter.folder
+    with _not_imported("vllm"):
+        built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
+    built.get_stage_by_name("vLLMEngineStage").map_batches_kwargs["max_restarts"] = _RESTARTS
+    return built
+
+
+def _lora_arguments(model: InferenceModel) -> dict[str, Any]:
+    if model.adapter is None:
+        return {}
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": engine_rank(model.adapter.rank)}
+
+
+def _placement(config: JobConfig) -> dict[str, Any]:
+    """Where the engines run. Without bundles of CPUs ray.data.llm asks for a GPU, even if no accelerator is named."""
+    if config.accelerator is not None:
+        return {"accelerator_type": config.accelerator["type"]}
+    return {
+        "placement_group_config": {"bundles": [{"CPU": 1}]},
+        "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
+    }
+
+
+def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, **columns}
+
+
+def _answer(row: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a row of the engine stage, the same columns for rows that failed."""
+    return {
+        _INDEX: row[_INDEX],
+        "text": row["generated_text"],
+        "token_ids": row["generated_tokens"],
+        "seconds": row["time_taken_llm"],
+        "error": row["__inference_error__"],
+    }
+
+
+@contextmanager
+def _not_imported(name: str) -> Iterator[None]:
+    """Let imports of package `name` fail meanwhile.
+
+    To describe the engine's stage ray.data.llm imports vLLM for its exceptions alone, if it can. That takes ten seconds
+    of the driver's time, before the actor that needs vLLM is started.
+    """
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _engine_error(error: Exception) -> JobError:
+    """What to tell of an engine that did not start, or died too often. Ray gives the cause as a traceback's text."""
+    text = str(error)
+    if "creation task" not in text:
+        message = f"an engine died {_RESTARTS + 1} times; the log of the job says what of"
+        return JobError("InternalError", message, retryable=True)
+    lines = text.rstrip().split("\n")
+    last = max(index for index, line in enumerate(lines) if not line.startswith(" "))
+    cause = " ".join(line.strip() for line in lines[last:])
+    if "out of memory" in cause.lower():
+        return JobError(
+            "OutOfMemory", f"the engine did not start: {cause}; lower engineKwargs.gpu_memory_utilization"
+        )
+    refused = "ValidationError" in lines[last] or lines[last].startswith("ValueError")
+    reason = "OptionInvalid" if refused else "InternalError"
+    return JobError(reason, f"the engine did not start: {cause}", retryable=not refused)

@@ -1,0 +1,131 @@
+"""The base model: its folder, its digest, its tokenizer and the tokens that end a turn."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from pyarrow import fs
+
+from llmworkflow_jobs import storage
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.report import Report
+
+_HUB = "hf://"
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model on local disk. `digest` is `sha256:<hex>` over all files, or `commit:<hex>` for one of the hub."""
+
+    source: str
+    folder: str
+    digest: str
+
+
+def resolve(config: JobConfig, report: Report) -> BaseModel:
+    """Bring the base model to local disk, check it and report its digest.
+
+    Raises ModelInvalid, FileNotFound, StorageError, or InputChanged if its digest is not the pinned one.
+    """
+    source = config.model["source"]
+    folder = local_folder(config)
+    digest = _digest(source, folder)
+    pinned = config.pinned.get(source, digest)
+    if pinned != digest:
+        raise JobError(
+            "InputChanged",
+            f"model.source {source} has changed since an earlier run of this revision: it was {pinned}, now {digest}; "
+            "put it back, or set inputs: recheck to run with the new one",
+        )
+    report.resolved(source, digest)
+    return BaseModel(source, folder, digest)
+
+
+def source_digest(config: JobConfig) -> str:
+    """Digest of what model.source holds now, as `resolve` reports it. Raises as `local_folder` does."""
+    return _digest(config.model["source"], local_folder(config))
+
+
+def local_folder(config: JobConfig) -> str:
+    """Local folder of the base model, with a config.json in it; fetched where it is not local yet."""
+    source = config.model["source"]
+    folder = _from_hub(config) if source.startswith(_HUB) else storage.local_path(source, config)
+    if not os.path.isdir(folder):
+        raise JobError("FileNotFound", f"model.source {source} does not exist (read as {folder})")
+    if not os.path.isfile(os.path.join(folder, "config.json")):
+        raise JobError(
+            "ModelInvalid", f"model.source {source} has no config.json; name the folder that holds one"
+        )
+    return folder
+
+
+def load_tokenizer(config: JobConfig, folder: str) -> Any:
+    """The model's tokenizer, with prompt.chatTemplate if that is set.
+
+    Raises ModelInvalid if it cannot be loaded or has no chat template.
+    """
+    from transformers import AutoTokenizer  # slow to import, and not every process needs it
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
+    except (OSError, ValueError) as error:
+        raise JobError(
+            "ModelInvalid", f"the tokenizer of {config.model['source']} cannot be loaded: {error}"
+        ) from error
+    if not tokenizer.encode("a", add_special_tokens=False):
+        # transformers makes an empty tokenizer where there are settings but no vocabulary.
+        raise JobError(
+            "ModelInvalid", f"the tokenizer of {config.model['source']} has no vocabulary; add tokenizer.json"
+        )
+    tokenizer.chat_template = config.prompt.get("chatTemplate") or tokenizer.chat_template
+    if not tokenizer.chat_template:
+        raise JobError(
+            "ModelInvalid",
+            f"model.source {config.model['source']} has no chat template; "
+            "use an instruct model, or set prompt.chatTemplate",
+        )
+    return tokenizer
+
+
+def eos_token_ids(folder: str, tokenizer: Any) -> list[int]:
+    """Tokens at which generation stops, sorted: those of generation_config.json and the tokenizer's own."""
+    ids = _generation_config(folder).get("eos_token_id")
+    listed = ids if isinstance(ids, list) else [ids]
+    return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+
+
+def _generation_config(folder: str) -> dict[str, Any]:
+    path = os.path.join(folder, "generation_config.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        document: dict[str, Any] = json.load(file)
+    return document
+
+
+def _digest(source: str, folder: str) -> str:
+    if source.startswith(_HUB):
+        return f"commit:{os.path.basename(folder)}"  # the hub's cache names the folder of a snapshot by its commit
+    return storage.tree_digest(fs.LocalFileSystem(), folder)
+
+
+def _from_hub(config: JobConfig) -> str:
+    """Snapshot of a model of the Hugging Face hub, downloaded unless the cache has it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    source, revision = config.model["source"], config.model.get("revision")
+    try:
+        return str(snapshot_download(source.removeprefix(_HUB), revision=revision))
+    except LocalEntryNotFoundError as error:
+        raise JobError(
+            "StorageError", f"the hub cannot be reached for {source}: {error}", retryable=True
+        ) from error
+    except HfHubHTTPError as error:
+        raise JobError(
+            "ModelInvalid", f"{source}, revision {revision}: {error}; check name and token"
+        ) from error

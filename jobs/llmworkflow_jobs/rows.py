@@ -1,0 +1,189 @@
+"""The rows of a batch: which ones are taken, what is asked of the model for each, and what is written about it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import pyarrow as pa
+from pyarrow import fs, parquet
+
+from llmworkflow_jobs.data import Row
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.prompt import Message, RowError, check_row, messages_of, prompt_token_ids, response_of
+
+# What a row of the result says beside the columns that are kept. The id has the type that it has in the data.
+_RESULT_TYPES = {
+    "reference": pa.string(),
+    "generated_text": pa.string(),
+    "generated_token_ids": pa.list_(pa.int64()),
+    "num_input_tokens": pa.int64(),
+    "num_generated_tokens": pa.int64(),
+    "latency_seconds": pa.float64(),
+    "truncated": pa.bool_(),
+    "error": pa.string(),
+}
+RESULT_COLUMNS = ("row_id", *_RESULT_TYPES)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for one row. `error` says why it cannot be asked; it then has no messages and no token ids."""
+
+    row_id: str | int
+    row: Row
+    messages: list[Message]
+    token_ids: list[int]
+    reference: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the engine made of one request: text, token ids and the seconds it took, or an error."""
+
+    text: str
+    token_ids: list[int]
+    seconds: float
+    error: str | None = None
+
+
+def select(rows: Sequence[Row], spec: Mapping[str, Any]) -> list[tuple[str | int, Row]]:
+    """(id, row) of the rows that a batch's `input` section takes, in the order of the data.
+
+    With `limit`, that many rows are drawn with `seed`. The id is the value of `idColumn`, or the position in the data.
+    """
+    taken: Sequence[int] = range(len(rows))
+    limit = spec["limit"]
+    if limit is not None and limit < len(rows):
+        taken = sorted(random.Random(spec["seed"]).sample(taken, limit))
+    if spec["idColumn"] is None:
+        return [(index, rows[index]) for index in taken]
+    return _by_column(rows, taken, spec["idColumn"])
+
+
+def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None) -> list[str]:
+    """Columns of the input that the result has: those of `output.keep`, or all in the order in which they appear.
+
+    Raises ColumnMissing for one that no row has, and OptionInvalid for one with the name of a column of the result.
+    """
+    present = list(dict.fromkeys(name for row in rows for name in row))
+    columns = present if keep is None else list(keep)
+    for name in columns:
+        if name in RESULT_COLUMNS:
+            raise JobError(
+                "OptionInvalid",
+                f"column {name} of the input is also one of the result; rename it, or leave it out of output.keep",
+            )
+        if name not in present:
+            raise JobError("ColumnMissing", f"output.keep names {name}, the input has {', '.join(present)}")
+    return columns
+
+
+def ask(
+    chosen: Iterable[tuple[str | int, Row]], prompt: Mapping[str, Any], tokenizer: Any, with_reference: bool
+) -> list[Request]:
+    """The request of each row; a row that does not fit the prompt gets one with an error.
+
+    If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
+    row's problem is raised, as ColumnMissing or DataInvalid.
+    """
+    requests = [_request(row_id, row, prompt, tokenizer, with_reference) for row_id, row in chosen]
+    usable = [request for request in requests if request.error is None]
+    if not usable or (with_reference and all(request.reference is None for request in usable)):
+        _raise_problem(requests[0], prompt, with_reference)
+    return requests
+
+
+def result(request: Request, answer: Answer | None, columns: Iterable[str], max_tokens: int) -> Row:
+    """The row to be written: `columns` of the input, then RESULT_COLUMNS. No answer means that it was never asked."""
+    error = request.error or (answer.error if answer else "the engine gave no answer")
+    done = None if error else answer
+    return {
+        **{name: request.row.get(name) for name in columns},
+        "row_id": request.row_id,
+        "reference": request.reference,
+        "generated_text": done.text if done else None,
+        "generated_token_ids": done.token_ids if done else None,
+        "num_input_tokens": len(request.token_ids),
+        "num_generated_tokens": len(done.token_ids) if done else 0,
+        "latency_seconds": done.seconds if done else None,
+        # vLLM's reason to stop does not reach the rows of ray.data.llm.
+        "truncated": done is not None and len(done.token_ids) >= max_tokens,
+        "error": error,
+    }
+
+
+def write(rows: Sequence[Row], format: str, filesystem: fs.FileSystem, folder: str) -> None:
+    """Write the rows as one file in `folder`; format is parquet or jsonl."""
+    filesystem.create_dir(folder, recursive=True)
+    with filesystem.open_output_stream(f"{folder}/part-00000.{format}") as stream:
+        if format == "parquet":
+            parquet.write_table(_table(rows), stream)
+        else:
+            for row in rows:
+                stream.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+
+def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[tuple[str | int, Row]]:
+    first: dict[str | int, int] = {}
+    for index in taken:
+        row_id = rows[index].get(column)
+        if not isinstance(row_id, str | int):
+            raise JobError(
+                "DataInvalid",
+                f"row {index + 1}: idColumn {column} is {row_id!r}, which is neither text nor number",
+            )
+        if row_id in first:
+            raise JobError(
+                "DataInvalid",
+                f"rows {first[row_id] + 1} and {index + 1} have the same {column}, {row_id!r}; ids are unique",
+            )
+        first[row_id] = index
+    return [(row_id, rows[index]) for row_id, index in first.items()]
+
+
+def _request(
+    row_id: str | int, row: Row, prompt: Mapping[str, Any], tokenizer: Any, with_reference: bool
+) -> Request:
+    try:
+        messages = messages_of(row, prompt)
+        token_ids = prompt_token_ids(tokenizer, messages, prompt["chatTemplateKwargs"])
+    except (RowError, jinja2.TemplateError) as error:  # the second comes from the model's own chat template
+        return Request(row_id, row, [], [], error=str(error))
+    return Request(row_id, row, messages, token_ids, _reference(row, prompt) if with_reference else None)
+
+
+def _reference(row: Row, prompt: Mapping[str, Any]) -> str | None:
+    try:
+        return response_of(row, prompt)
+    except RowError:
+        return None
+
+
+def _raise_problem(request: Request, prompt: Mapping[str, Any], with_reference: bool) -> None:
+    try:
+        check_row(request.row, prompt, response=with_reference)
+    except RowError as error:
+        reason = "ColumnMissing" if error.missing else "DataInvalid"
+        raise JobError(
+            reason, f"row {request.row_id}, {error}; name the data's columns in prompt.columns"
+        ) from error
+    raise JobError(
+        "DataInvalid", f"row {request.row_id} does not fit the model's chat template: {request.error}"
+    )
+
+
+def _table(rows: Sequence[Row]) -> pa.Table:
+    try:
+        found = pa.Table.from_pylist(rows).schema
+        schema = pa.schema([field.with_type(_RESULT_TYPES.get(field.name, field.type)) for field in found])
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise JobError(
+            "DataInvalid", f"a kept column has values of several types ({error}); set output.format: jsonl"
+        ) from error

@@ -1,0 +1,81 @@
+"""Sampling parameters: from the resource's names to vLLM's, with the same defaults in batch and in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmworkflow_jobs.errors import JobError, unknown_name
+
+# The resource's names and vLLM's, which has the same ones in SamplingParams and in requests for a chat completion.
+_NAMES = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "maxTokens": "max_tokens",
+    "minTokens": "min_tokens",
+    "seed": "seed",
+    "stop": "stop",
+    "repetitionPenalty": "repetition_penalty",
+    "presencePenalty": "presence_penalty",
+    "frequencyPenalty": "frequency_penalty",
+}
+# What vLLM's OpenAI server takes over from generation_config.json (ModelConfig.get_diff_sampling_param); max_new_tokens
+# is the other one, and maxTokens is always set.
+_FROM_MODEL = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
+# One answer a row is what the rows, the metrics and the replay stand on.
+_NOT_FOR_EXTRA = ("n", "output_kind")
+
+
+def requested(sampling: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that the resource sets, in vLLM's names: what a client would put into a request."""
+    fields = {ours: sampling[name] for name, ours in _NAMES.items() if sampling.get(name) not in (None, [])}
+    return fields | sampling["extra"]
+
+
+def effective(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that an engine with these `defaults` samples with when a request has these `fields`."""
+    return {**defaults, **fields}
+
+
+def model_defaults(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Defaults for parameters that are not set: those of the model in `folder`, or none where vLLM's own are to hold.
+
+    `config` is the job's model section; generationConfig "model" follows vLLM's OpenAI server.
+    """
+    if config["generationConfig"] == "vllm":
+        return {}
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        generation = GenerationConfig.from_pretrained(folder)
+    except OSError:  # there is no generation_config.json
+        model = AutoConfig.from_pretrained(folder, trust_remote_code=config["trustRemoteCode"])
+        generation = GenerationConfig.from_model_config(model)
+    given = generation.to_diff_dict()
+    return {name: given[name] for name in _FROM_MODEL if given.get(name) is not None}
+
+
+def is_reproducible(parameters: Mapping[str, Any]) -> bool:
+    """Whether another engine gives the same tokens for the same prompt: greedy, or random from a fixed seed."""
+    return parameters.get("temperature", 1.0) == 0 or parameters.get("seed") is not None
+
+
+def check_extra(extra: Mapping[str, Any]) -> None:
+    """Raise OptionInvalid if `sampling.extra` has a name that vLLM lacks or that has a field of its own."""
+    if not extra:
+        return
+    from vllm import SamplingParams  # takes ten seconds to import
+
+    own = {vllm: ours for ours, vllm in _NAMES.items()}
+    for name in extra:
+        if name in own:
+            raise JobError(
+                "OptionInvalid", f"sampling.extra.{name} has a field of its own: set sampling.{own[name]}"
+            )
+        if name in _NOT_FOR_EXTRA:
+            raise JobError("OptionInvalid", f"sampling.extra.{name} cannot be set: a row has one answer")
+        if name not in SamplingParams.__struct_fields__:
+            raise unknown_name(
+                "OptionInvalid", "sampling parameter of vLLM", name, SamplingParams.__struct_fields__
+            )

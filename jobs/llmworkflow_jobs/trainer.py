@@ -1,0 +1,262 @@
+"""Fine-tuning in one worker process: TRL's SFTTrainer over the rows that the driver read and checked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers import (
+    AutoConfig,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl import SFTConfig, SFTTrainer
+
+from llmworkflow_jobs import checkpoints, model, storage
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
+from llmworkflow_jobs.training_options import artifact_kind, lora_arguments, sft_arguments
+
+# Told {step, steps} and the newest of loss and eval_loss at each log.
+Follow = Callable[[dict[str, Any]], None]
+
+# The losses over the steps, one JSON object a line, in the attempt's folder.
+CURVE = "training.jsonl"
+
+_TRAINER_STATE = "trainer_state.json"  # as transformers names it in a checkpoint
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, Any]:
+    """Train from the newest complete checkpoint to the end and save the result in the attempt's folder.
+
+    To be called in every worker. Returns {metrics, chatTemplateDigest, eosTokenIds}.
+    """
+    if config.accelerator is None:
+        torch.set_num_threads(_threads(config))
+    folder = model.local_folder(config)
+    tokenizer = load_training_tokenizer(config, folder)
+    end_ids = model.eos_token_ids(folder, tokenizer)
+    data = tokenise(tokenizer, rows.train, config, end_ids)
+    validation = tokenise(tokenizer, rows.validation, config, end_ids)
+
+    trainer = _build_trainer(config, folder, tokenizer, data, validation)
+    trainer.add_callback(Follower(config, follow))
+    trainer.remove_callback(PrinterCallback)  # prints what Follower passes on
+    metrics = _run(trainer, config)
+    metrics |= {"trainRows": len(data.examples), "truncatedRows": data.truncated + validation.truncated}
+    if validation.examples:
+        metrics |= {"evalRows": len(validation.examples), "evalLoss": _final_eval_loss(trainer, config)}
+    if "samplesPerSecond" in metrics:  # of packs, where rows are packed
+        metrics["samplesPerSecond"] *= len(data.examples) / len(trainer.train_dataset)
+    if trainer.is_world_process_zero():
+        _write_curve(trainer.state, config)
+        _save_result(trainer, config, folder)
+    return {
+        "metrics": metrics,
+        "chatTemplateDigest": storage.text_digest(tokenizer.chat_template),
+        "eosTokenIds": end_ids,
+    }
+
+
+def load_training_tokenizer(config: JobConfig, folder: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, refused where training with it would make a model that cannot be served well."""
+    tokenizer = model.load_tokenizer(config, folder)
+    source = config.model["source"]
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id == tokenizer.eos_token_id:
+        raise JobError(
+            "ModelInvalid",
+            f"model.source {source}: pad token and EOS token are both {tokenizer.eos_token!r}, so padding cannot be "
+            "told from the end of a turn; set pad_token to a token of its own in tokenizer_config.json",
+        )
+    rows = _model_config(config, folder).get_text_config().vocab_size
+    if len(tokenizer) > rows:
+        raise JobError(
+            "ModelInvalid",
+            f"model.source {source}: the tokenizer has {len(tokenizer)} tokens, the model embeds {rows}; "
+            "tokens added later have no embedding that an adapter could train: add them to the base model first",
+        )
+    return tokenizer
+
+
+def _model_config(config: JobConfig, folder: str) -> PretrainedConfig:
+    return AutoConfig.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
+
+
+class Follower(TrainerCallback):
+    """Passes on what is logged, completes and prunes checkpoints, and sees that the last step is logged."""
+
+    def __init__(self, config: JobConfig, follow: Follow) -> None:
+        self._config = config
+        self._follow = follow
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        control.should_log |= state.global_step >= state.max_steps
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Every worker has to report, equally often: Ray Train waits for all of them.
+        record = state.log_history[-1]
+        losses = {key: record[key] for key in ("loss", "eval_loss") if key in record}
+        if losses:
+            self._follow({"step": state.global_step, "steps": state.max_steps, **losses})
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        PartialState().wait_for_everyone()  # each worker saves its own random state
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            checkpoints.finish(folder, self._config)
+            keep = self._config.section["training"]["keepCheckpoints"]
+            checkpoints.prune(self._config, keep, state.best_model_checkpoint)
+            _write_curve(state, self._config)
+
+
+def _build_trainer(
+    config: JobConfig,
+    folder: str,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Tokenised,
+    validation: Tokenised,
+) -> SFTTrainer:
+    section = config.section
+    arguments = sft_arguments(
+        config, str(checkpoints.local_root(config)), evaluated=bool(validation.examples)
+    )
+    # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
+    dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
+    arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
+    return SFTTrainer(
+        model=folder,
+        args=SFTConfig(trust_remote_code=config.model["trustRemoteCode"], **arguments),
+        train_dataset=Dataset.from_list(data.examples),
+        eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
+        processing_class=tokenizer,
+        peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
+        quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
+    )
+
+
+def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """NF4 with double quantization, as in the QLoRA paper (arXiv:2305.14314)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _run(trainer: SFTTrainer, config: JobConfig) -> dict[str, Any]:
+    """Train what is left to train; metrics by name."""
+    checkpoint = checkpoints.newest(config)
+    if checkpoint is None:
+        return {"resumedFromStep": 0, **_train(trainer, None)}
+    logger.info("resuming from %s", checkpoint.uri)
+    folder = Path(checkpoints.fetch(checkpoint, config))
+    state = TrainerState.load_from_json(str(folder / _TRAINER_STATE))
+    if state.global_step < state.max_steps:
+        return {"resumedFromStep": checkpoint.step, **_train(trainer, str(folder))}
+    # Trainer.train would take one step more where the steps end within an epoch.
+    trainer.state = state
+    best = state.best_model_checkpoint
+    trainer._load_from_checkpoint(best if best and Path(best).is_dir() else str(folder))  # noqa: SLF001
+    return {"resumedFromStep": checkpoint.step, "steps": state.global_step, "trainLoss": _last(state, "loss")}
+
+
+def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
+    output = trainer.train(resume_from_checkpoint=folder)
+    return {
+        "steps": output.global_step,
+        "trainLoss": _last(trainer.state, "loss"),
+        "trainSeconds": output.metrics["train_runtime"],
+        "samplesPerSecond": output.metrics["train_samples_per_second"],
+    }
+
+
+def _final_eval_loss(trainer: SFTTrainer, config: JobConfig) -> float:
+    """Validation loss of the weights that are published."""
+    state = trainer.state
+    if config.section["training"]["loadBest"] and state.best_metric is not None:
+        return float(state.best_metric)
+    if any("eval_loss" in record and record["step"] == state.global_step for record in state.log_history):
+        return _last(state, "eval_loss")
+    return float(trainer.evaluate()["eval_loss"])
+
+
+def _last(state: TrainerState, key: str) -> float:
+    return next((float(record[key]) for record in reversed(state.log_history) if key in record), math.nan)
+
+
+def _write_curve(state: TrainerState, config: JobConfig) -> None:
+    """Write the curve from its beginning: the state holds it over all attempts."""
+    records = [record for record in state.log_history if "loss" in record or "eval_loss" in record]
+    filesystem, path = storage.open_uri(f"{config.output_uri}/{CURVE}", config)
+    storage.write_text(filesystem, path, "".join(f"{json.dumps(record)}\n" for record in records))
+
+
+def _save_result(trainer: SFTTrainer, config: JobConfig, base: str) -> None:
+    """Save the adapter or the whole model below the attempt's folder."""
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    kind = artifact_kind(config.section)
+    folder = checkpoints.local_root(config).parent / kind
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run of this attempt may have left files
+    if kind == "model":
+        whole = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
+        whole.to(_model_config(config, base).dtype or torch.float32).save_pretrained(folder)
+        _copy_companions(Path(base), folder)
+    else:
+        # The folder that this worker read the base from means nothing to others.
+        trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix("hf://")
+        trained.save_pretrained(folder, save_embedding_layers=False)
+    storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
+
+
+def _copy_companions(base: Path, folder: Path) -> None:
+    """Copy tokenizer, chat template and generation settings as they are: saving them anew may change them."""
+    for file in base.iterdir():
+        if file.is_file() and not file.name.endswith(_WEIGHTS) and not (folder / file.name).exists():
+            shutil.copy(file, folder)
+
+
+def _threads(config: JobConfig) -> int:
+    """Threads for this worker's share of the cores. Ray sets one thread a worker unless told otherwise."""
+    cpu = config.section["workers"]["cpu"]
+    if cpu:
+        return max(1, int(cpu))
+    return max(1, _available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _available_cores() -> int:
+    """Cores that this process may use, by affinity and by the quota of its control group (version 2)."""
+    cores = len(os.sched_getaffinity(0))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            cores = min(cores, math.ceil(int(limit) / int(period)))
+    return cores

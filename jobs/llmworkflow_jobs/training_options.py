@@ -1,0 +1,161 @@
+"""From the fields of a fineTune section to the arguments of TRL and PEFT, and what is refused on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError, unknown_name
+
+
+def check(config: JobConfig) -> None:
+    """Raise JobError OptionInvalid for values that cannot be trained with; needs neither data nor model."""
+    _check_supported(config.section)
+    _check_device(config.section, config.accelerator)
+    _check_best(config.section["training"])
+    gradient_accumulation_steps(config.section)
+
+
+def artifact_kind(section: Mapping[str, Any]) -> str:
+    """What the stage publishes, which is also the name of the folder that it lies in: adapter or model."""
+    return "model" if section["method"] == "full" or section["export"]["merge"] else "adapter"
+
+
+def gradient_accumulation_steps(section: Mapping[str, Any]) -> int:
+    """Backward passes per optimizer step, so that a step sees globalBatchSize rows whatever the workers."""
+    training, workers = section["training"], section["workers"]["count"]
+    per_device, total = training["perDeviceTrainBatchSize"], training["globalBatchSize"]
+    steps, rest = divmod(total, per_device * workers)
+    if rest or not steps:
+        raise JobError(
+            "OptionInvalid",
+            f"training.globalBatchSize is {total}, which is no multiple of training.perDeviceTrainBatchSize "
+            f"{per_device} times workers.count {workers}; make it a multiple of {per_device * workers}",
+        )
+    return int(steps)
+
+
+def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool) -> dict[str, Any]:
+    """Arguments of TRL's SFTConfig, `extra` included; the training data are token ids and labels already.
+
+    `evaluated` says whether there are validation rows.
+    """
+    section, training = config.section, config.section["training"]
+    arguments = {
+        "output_dir": output_dir,
+        "num_train_epochs": training["numTrainEpochs"],
+        "max_steps": training["maxSteps"] or -1,
+        "learning_rate": training["learningRate"],
+        "lr_scheduler_type": training["lrSchedulerType"],
+        "warmup_steps": training["warmupRatio"],  # below 1 it is a share of all steps
+        "weight_decay": training["weightDecay"],
+        "max_grad_norm": training["maxGradNorm"],
+        "per_device_train_batch_size": training["perDeviceTrainBatchSize"],
+        "per_device_eval_batch_size": training["perDeviceTrainBatchSize"],
+        "gradient_accumulation_steps": gradient_accumulation_steps(section),
+        "activation_checkpointing": training["gradientCheckpointing"],
+        "seed": training["seed"],
+        "bf16": training["precision"] == "bf16",
+        "fp16": training["precision"] == "fp16",
+        "logging_steps": training["loggingSteps"],
+        "report_to": training["reportTo"] or "none",
+        "disable_tqdm": True,
+        "packing": training["packing"],
+        **_length_arguments(training),
+        **_checkpoint_arguments(training, evaluated),
+        **_device_arguments(config),
+    }
+    return {**arguments, **_extra(training["extra"], arguments)}
+
+
+def lora_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of PEFT's LoraConfig."""
+    lora = section["lora"]
+    target = lora["targetModules"]
+    return {
+        "r": lora["rank"],
+        "lora_alpha": lora["alpha"],
+        "lora_dropout": lora["dropout"],
+        "target_modules": "all-linear" if target == "all" else target,
+        "use_dora": lora["useDora"],
+        "modules_to_save": lora["modulesToSave"] or None,
+        "task_type": "CAUSAL_LM",
+    }
+
+
+def _length_arguments(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows come cut to maxLength, so TRL has nothing to prepare, unless it is to pack them."""
+    if training["packing"]:
+        return {"max_length": training["maxLength"]}
+    return {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+
+
+def _checkpoint_arguments(training: Mapping[str, Any], evaluated: bool) -> dict[str, Any]:
+    return {
+        "save_strategy": "steps",
+        "save_steps": training["saveSteps"],
+        "eval_strategy": "steps" if evaluated else "no",
+        "eval_steps": training["evalSteps"],
+        "load_best_model_at_end": training["loadBest"],
+        "metric_for_best_model": "eval_loss" if training["loadBest"] else None,
+    }
+
+
+def _device_arguments(config: JobConfig) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if config.accelerator is None:
+        arguments |= {"use_cpu": True, "dataloader_pin_memory": False}
+    if config.section["workers"]["count"] > 1:
+        # Every trained weight takes part in every step, so workers need not look for those that do not.
+        arguments |= {"ddp_find_unused_parameters": False}
+        arguments |= {} if config.accelerator else {"ddp_backend": "gloo"}
+    return arguments
+
+
+def _extra(extra: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`training.extra` with its names checked against the fields of SFTConfig."""
+    from trl import SFTConfig  # brings torch along, which takes seconds
+
+    for name in extra:
+        if name in arguments:
+            raise JobError("OptionInvalid", f"training.extra.{name} is what another field sets; use that one")
+        if name not in SFTConfig.__dataclass_fields__:
+            known = SFTConfig.__dataclass_fields__
+            raise unknown_name("OptionInvalid", "field of TRL's SFTConfig, for training.extra", name, known)
+    return extra
+
+
+def _check_supported(section: Mapping[str, Any]) -> None:
+    """Refuse what the resource has fields for and this job does not do, rather than pass it over."""
+    training, workers = section["training"], section["workers"]
+    for field, value, supported in (
+        ("engine", section["engine"], ("trl",)),
+        ("objective", section["objective"], ("sft",)),
+        ("training.distributed", training["distributed"], (None,)),
+        ("workers.min", workers["min"], (None,)),
+        ("export.mirror", section["export"]["mirror"], (None,)),
+    ):
+        if value not in supported:
+            remedy = "leave it out" if supported == (None,) else f"use {' or '.join(map(str, supported))}"
+            raise JobError(
+                "OptionInvalid", f"fineTune.{field} is {value!r}, which is not supported; {remedy}"
+            )
+
+
+def _check_device(section: Mapping[str, Any], accelerator: Mapping[str, Any] | None) -> None:
+    if accelerator is not None:
+        return
+    if section["method"] == "qlora":
+        raise JobError("OptionInvalid", "fineTune.method qlora needs a GPU; set ray.accelerator, or use lora")
+    if section["training"]["precision"] == "fp16":
+        raise JobError("OptionInvalid", "training.precision fp16 needs a GPU; use fp32 or bf16 on a CPU")
+
+
+def _check_best(training: Mapping[str, Any]) -> None:
+    if training["loadBest"] and training["saveSteps"] % training["evalSteps"]:
+        raise JobError(
+            "OptionInvalid",
+            f"training.loadBest keeps the best checkpoint, so training.saveSteps {training['saveSteps']} "
+            f"must be a multiple of training.evalSteps {training['evalSteps']}",
+        )

@@ -1,0 +1,96 @@
+"""Whether an endpoint answers rows as the batch did that was scored: what is asked, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from llmworkflow_jobs.replay import ReplayRow
+
+# Sends the body of a request for a chat completion through the endpoint and returns the body of the response.
+Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+# Asked where there is no batch to compare with.
+_GREETING = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.0, "max_tokens": 16}
+# Differences that a verdict quotes.
+_QUOTED = 3
+
+
+async def replay(model_id: str, rows: Sequence[ReplayRow], required: float, ask: Ask) -> dict[str, Any]:
+    """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`."""
+    found = await asyncio.gather(*(_difference(row, _body(model_id, row), ask) for row in rows))
+    differences = [f"row {index}: {text}" for index, text in enumerate(found) if text]
+    agreement = 1 - len(differences) / len(rows)
+    message = f"{len(rows) - len(differences)} of {len(rows)} rows are answered as in the batch"
+    if differences:
+        message = f"{message}; {'; '.join(differences[:_QUOTED])}"
+    return _verdict(model_id, len(rows), agreement, required, agreement >= required, message)
+
+
+async def greet(model_id: str, ask: Ask) -> dict[str, Any]:
+    """Ask one question; the verdict passes if the answer has a token."""
+    reply = await ask({"model": model_id, "return_token_ids": True, **_GREETING})
+    tokens = len(reply["choices"][0]["token_ids"])
+    message = f"answered with {tokens} tokens; there are no rows of a batch to compare with"
+    return _verdict(model_id, 0, float(tokens > 0), 0.0, tokens > 0, message)
+
+
+def failed(model_id: str, problem: str) -> dict[str, Any]:
+    """The verdict on an endpoint that could not be asked."""
+    return _verdict(model_id, 0, 0.0, 1.0, False, problem)
+
+
+def difference(row: ReplayRow, reply: Mapping[str, Any]) -> str | None:
+    """How the endpoint's answer differs from the row's, or None.
+
+    The prompt must be the same token for token, and the answer too where the row says what it is.
+    """
+    choice = reply["choices"][0]
+    if place := _first_difference("prompt", row["prompt_token_ids"], reply["prompt_token_ids"]):
+        return place
+    if row["generated_token_ids"] is None:
+        return None if choice["token_ids"] else "the answer has no tokens"
+    if place := _first_difference("answer", row["generated_token_ids"], choice["token_ids"]):
+        return place
+    text = choice["message"]["content"] or ""
+    if text != row["generated_text"]:
+        return f"the tokens agree, the text is {_short(text)} and was {_short(row['generated_text'])}"
+    return None
+
+
+async def _difference(row: ReplayRow, body: dict[str, Any], ask: Ask) -> str | None:
+    try:
+        return difference(row, await ask(body))
+    except Exception as error:  # whatever it is, the batch did not do it
+        return f"{type(error).__name__}: {_short(str(error))}"
+
+
+def _body(model_id: str, row: ReplayRow) -> dict[str, Any]:
+    return {"model": model_id, "messages": row["messages"], "return_token_ids": True, **row["sampling"]}
+
+
+def _first_difference(what: str, batch: Sequence[int], endpoint: Sequence[int]) -> str | None:
+    for index, (expected, found) in enumerate(zip(batch, endpoint, strict=False)):
+        if expected != found:
+            return f"token {index} of the {what} is {found}, in the batch {expected}"
+    if len(batch) != len(endpoint):
+        return f"the {what} has {len(endpoint)} tokens, in the batch {len(batch)}"
+    return None
+
+
+def _verdict(
+    model_id: str, rows: int, agreement: float, required: float, passed: bool, message: str
+) -> dict[str, Any]:
+    return {
+        "modelId": model_id,
+        "rows": rows,
+        "agreement": round(agreement, 4),
+        "required": required,
+        "passed": passed,
+        "message": message,
+    }
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:79] + "…")

@@ -1,0 +1,105 @@
+"""The LLM server of an endpoint: Ray's own, with adapters from the workflow's storage.
+
+Ray Serve loads adapters from buckets only. Here the ingress writes where the adapter is into the model's name, by which
+Serve also routes, so that every replica can load it, also one that is started later; the engine sees a plain name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastapi import HTTPException
+from ray.llm._internal.common.callbacks.base import CallbackBase
+from ray.llm._internal.serve.core.configs.llm_config import DiskMultiplexConfig
+from ray.llm._internal.serve.utils.lora_serve_utils import LoraModelLoader
+from ray.serve.llm.deployment import LLMServer
+
+from llmworkflow_jobs import engine
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.inference_model import load_adapter
+
+# Key of LLMConfig.experimental_configs under which the server finds the job's configuration.
+JOB = "llmworkflow"
+
+
+class Route(NamedTuple):
+    """An adapter as requests name it between ingress and server: its name in the engine, and its artifact's address.
+
+    The name is `<modelId>:<unique id of the adapter>`, of which Ray takes the part before the colon for the base model.
+    """
+
+    name: str
+    uri: str
+
+    def encode(self) -> str:
+        return f"{self.name}@{self.uri}"
+
+    @classmethod
+    def decode(cls, text: str) -> Route | None:
+        """The route that `text` encodes, or None if it is the name of a base model."""
+        name, mark, uri = text.partition("@")
+        return cls(name, uri) if mark else None
+
+
+class AdapterLoader(LoraModelLoader):
+    """Finds adapters in the workflow's storage; one on a volume is used where it is."""
+
+    async def load_model_from_config(self, lora_model_id: str, llm_config: Any) -> DiskMultiplexConfig:
+        route = Route.decode(lora_model_id)
+        if route is None:
+            raise HTTPException(404, f"{lora_model_id} says no address of an adapter")
+        try:
+            adapter = load_adapter(route.uri, llm_config.experimental_configs[JOB])
+        except JobError as error:
+            raise HTTPException(404, str(error)) from error
+        return DiskMultiplexConfig(
+            model_id=route.name,
+            max_total_tokens=None,
+            local_path=adapter.folder,
+            lora_assigned_int_id=0,  # vLLM numbers adapters itself
+        )
+
+
+class AdapterServer(LLMServer):
+    """Ray's LLM server with adapters from the workflow's storage."""
+
+    async def load(self, route: str) -> None:
+        """Load the adapter of an encoded route ahead of the first request for it."""
+        await self.engine.resolve_lora(await self._load_model(route))
+
+    def _init_multiplex_loader(self, model_downloader_cls: Any = None) -> None:
+        super()._init_multiplex_loader(model_downloader_cls or AdapterLoader)
+
+    async def _run_request(self, request: Any, **options: Any) -> Any:
+        if route := Route.decode(request.model):
+            request.model = route.name
+        return await super()._run_request(request, **options)
+
+    async def _start_engine(self) -> None:
+        """Start the engine, and nothing else: Ray also starts an actor for usage statistics and waits for it."""
+        await self.engine.start()
+
+    def _get_default_engine_class(self) -> Any:
+        if self._llm_config.accelerator_config.kind == "cpu":
+            return _one_process_engine()
+        return super()._get_default_engine_class()
+
+
+class FilesAreThere(CallbackBase):
+    """Skips the task by which Ray downloads a model to every node: it is in a folder that all of them have."""
+
+    async def on_before_node_init(self) -> None:
+        self.ctx.run_init_node = False
+
+
+def _one_process_engine() -> Any:
+    """Ray's vLLM engine with scheduler and model in one process, which a configuration cannot ask for on a CPU."""
+    from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
+
+    class OneProcessEngine(VLLMEngine):
+        def _prepare_engine_config(self, callback_ctx: Any) -> Any:
+            arguments, frontend, config = super()._prepare_engine_config(callback_ctx)
+            config.parallel_config.distributed_executor_backend = engine.ONE_PROCESS
+            return arguments, frontend, config
+
+    return OneProcessEngine

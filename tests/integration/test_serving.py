@@ -1,0 +1,208 @@
+"""An endpoint through Ray Serve's declarative configuration and vLLM on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import openai
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+APPLICATION = "viggo-chat"
+QUESTION = [{"role": "user", "content": "inform\nname of the year"}]
+
+
+@dataclass
+class Endpoint:
+    """A deployed application, and the user_config by which it is changed."""
+
+    config_path: Path
+    report_path: Path
+    port: int
+    revisions: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none", max_retries=0)
+
+    def change(
+        self, alias: dict[str, Any] | None, verify: dict[str, Any] | None, seconds: float = 120
+    ) -> dict[str, Any]:
+        """Serve `alias` under the name viggo, and return the verdict."""
+        from ray.serve.context import _get_global_client
+        from ray.serve.schema import ServeDeploySchema
+
+        self.revisions.append(f"{len(self.revisions):012x}")
+        user_config = {
+            "revision": self.revisions[-1],
+            "attempt": 1,
+            "aliases": {"viggo": alias},
+            "verify": verify,
+        }
+        application = {
+            "name": APPLICATION,
+            "route_prefix": "/",
+            "import_path": "llmworkflow_jobs.serving:build",
+            "args": {"config": str(self.config_path), "report": self.report_path.as_uri()},
+            "deployments": [{"name": "LLMIngress", "user_config": user_config}],
+        }
+        _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
+        return self._verdict(seconds)
+
+    def ask(self, **options: Any) -> Any:
+        return self.client.chat.completions.create(
+            model="viggo", messages=QUESTION, temperature=0, max_tokens=12, **options
+        )
+
+    def _verdict(self, seconds: float) -> dict[str, Any]:
+        from ray import serve
+
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            report = json.loads(self.report_path.read_text()) if self.report_path.exists() else {}
+            if report.get("revision") == self.revisions[-1] and report["verification"]:
+                return report["verification"]
+            status = serve.status().applications[APPLICATION]
+            assert status.status != "DEPLOY_FAILED", status.message
+            time.sleep(0.1)
+        raise TimeoutError(f"no verdict within {seconds} s: {serve.status()}")
+
+
+@pytest.fixture(scope="module")
+def rows_of(scored: Any) -> dict[str, Any]:
+    return {"rows": 16, "agreement": 0.95, "rowsOf": scored.rows_artifact}
+
+
+@pytest.fixture(scope="module")
+def tuned(scored: Any) -> dict[str, Any]:
+    return {"stage": "tune", "revision": "aaaaaaaaaaaa", "attempt": 1, **scored.adapter}
+
+
+@pytest.fixture(scope="module")
+def endpoint(
+    scored: Any, stage_document: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Endpoint]:
+    """An endpoint that is told to serve nothing yet: a test says what."""
+    from ray import serve
+
+    folder = tmp_path_factory.mktemp("serve")
+    model = {
+        "modelId": "viggo",
+        "model": {"stage": "tune"},
+        "replicas": {"min": 1, "max": 1, "targetOngoingRequests": 32},
+        "lora": {"maxRank": 16, "maxLoras": 4, "perReplica": 4},
+        "engineKwargs": {},
+    }
+    document = stage_document("serve", scored.volume.as_uri(), stage={"name": "chat"}, models=[model])
+    (folder / "config.json").write_text(json.dumps(document))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    yield Endpoint(folder / "config.json", folder / "report.json", port)
+    serve.shutdown()
+
+
+@pytest.fixture(scope="module")
+def first_verdict(endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, Any]) -> dict[str, Any]:
+    """The verdict on the endpoint when it comes up with the adapter that was scored."""
+    return endpoint.change(tuned, rows_of, seconds=500)
+
+
+def test_the_endpoint_answers_as_the_scored_batch_did(first_verdict: dict[str, Any]) -> None:
+    assert first_verdict == {
+        "modelId": "viggo", "rows": 16, "agreement": 1.0, "required": 0.95, "passed": True,
+        "message": "16 of 16 rows are answered as in the batch",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_clients_see_the_stable_name_alone(endpoint: Endpoint) -> None:
+    assert [model.id for model in endpoint.client.models.list()] == ["viggo"]
+    for name in ("other", "viggo:tune-aaaaaaaaaaaa-1", "viggo:x@file:///tmp"):
+        with pytest.raises(openai.NotFoundError):
+            endpoint.client.chat.completions.create(model=name, messages=QUESTION)
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_a_stream_says_the_same(endpoint: Endpoint) -> None:
+    streamed = [chunk.choices[0].delta.content or "" for chunk in endpoint.ask(stream=True)]
+    assert len(streamed) > 1
+    assert "".join(streamed) == endpoint.ask().choices[0].message.content
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_a_promotion_and_its_rollback_keep_the_engine(
+    endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, Any], publish_adapter: Callable[..., Any]
+) -> None:
+    before, engine = endpoint.ask(), engine_process()
+    successor = {
+        "stage": "tune",
+        "revision": "bbbbbbbbbbbb",
+        "attempt": 1,
+        **publish_adapter("bbbbbbbbbbbb", 1),
+    }
+    assert endpoint.change(successor, None)["passed"]
+    after = endpoint.ask()
+    assert after.model == "viggo:tune-bbbbbbbbbbbb-1"
+    assert after.choices[0].message.content != before.choices[0].message.content
+    assert endpoint.change(tuned, rows_of)["passed"]
+    assert endpoint.ask().choices[0].message.content == before.choices[0].message.content
+    assert engine_process() == engine
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_another_model_than_the_scored_one_is_no_success(
+    endpoint: Endpoint, scored: Any, rows_of: dict[str, Any], publish_adapter: Callable[..., Any]
+) -> None:
+    impostor = publish_adapter("cccccccccccc", 2)
+    alias = {"stage": "tune", "revision": "cccccccccccc", "attempt": 1, **impostor}
+    verdict = endpoint.change(alias, rows_of)
+    assert not verdict["passed"]
+    assert "which is not served" in verdict["message"]
+    verdict = endpoint.change(alias, rows_of | {"rowsOf": claim(scored, impostor)})
+    assert not verdict["passed"]
+    assert "in the batch" in verdict["message"]
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_an_adapter_that_is_gone_leaves_the_old_one_serving(
+    endpoint: Endpoint,
+    tuned: dict[str, Any],
+    rows_of: dict[str, Any],
+    scored: Any,
+    publish_adapter: Callable[..., Any],
+) -> None:
+    assert endpoint.change(tuned, rows_of)["passed"]
+    before = endpoint.ask()
+    gone = publish_adapter("dddddddddddd", 3)
+    shutil.rmtree(scored.volume / "default/viggo/tune/dddddddddddd")
+    verdict = endpoint.change({"stage": "tune", "revision": "dddddddddddd", "attempt": 1, **gone}, rows_of)
+    assert not verdict["passed"]
+    assert "ArtifactMissing" in verdict["message"]
+    assert endpoint.ask().choices[0].message == before.choices[0].message
+
+
+def engine_process() -> int:
+    """The process of the only engine below this test."""
+    (process,) = [child for child in psutil.Process().children(recursive=True) if "EngineCor" in child.name()]
+    return process.pid
+
+
+def claim(scored: Any, adapter: dict[str, str]) -> dict[str, str]:
+    """A copy of the scored batch that says that another adapter had made it."""
+    from llmworkflow_jobs import config, storage
+
+    job = config.parse(scored.document | {"stage": scored.document["stage"] | {"name": "claimed"}})
+    stages = scored.volume / "default/viggo"
+    shutil.copytree(stages / "score/0123456789ab/1", stages / "claimed/0123456789ab/1")
+    return storage.publish(job, "rows", ["rows", "replay.jsonl"], {"model": adapter})

@@ -1,0 +1,155 @@
+"""What the trainer does with the fields of the resource, in this process and in few steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow_jobs import trainer
+from llmworkflow_jobs.config import JobConfig, parse
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.training_data import TrainingRows
+from llmworkflow_jobs.training_options import sft_arguments
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # transformers' and TRL's own, of each other
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+ROWS = [
+    {"instruction": "What is the name?", "input": f"Game {n % 8}", "output": f"name[Game {n % 8}]"}
+    for n in range(32)
+]
+Config = Callable[..., JobConfig]
+Reports = list[dict[str, Any]]
+
+
+@pytest.fixture
+def config(tmp_path: Path, tiny_model: Path, stage_config: Callable[..., dict[str, Any]]) -> Config:
+    """A function (**changes) that returns the configuration of a fine-tuning of the tiny model."""
+    (tmp_path / "model").symlink_to(tiny_model)
+    return lambda **changes: parse(stage_config("fineTune", **changes))
+
+
+def run(
+    config: JobConfig, rows: list[Any] = ROWS, validation: list[Any] | None = None
+) -> tuple[dict[str, Any], Reports]:
+    """Metrics of a training, and what it told on the way."""
+    reports: Reports = []
+    result = trainer.train(config, TrainingRows(rows, validation or []), reports.append)
+    return result["metrics"], reports
+
+
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "default" / "viggo" / "stage" / "0123456789ab" / "1"
+
+
+def test_learning_rate_zero_leaves_the_adapter_as_it_began(config: Config, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    metrics, reports = run(config(training={"learningRate": 0, "maxSteps": 3, "loggingSteps": 10}))
+    weights = load_file(output(tmp_path) / "adapter" / "adapter_model.safetensors")
+    assert {name.rsplit(".", 2)[1] for name in weights} == {"lora_A", "lora_B"}
+    assert all(tensor.any() == ("lora_A" in name) for name, tensor in weights.items())
+    assert metrics["trainLoss"] > 0
+    assert [report["step"] for report in reports] == [3]  # the last step is always told
+
+
+@pytest.mark.parametrize("change", [{"method": "full"}, {"export": {"merge": True}}], ids=["full", "merge"])
+def test_whole_model_is_saved_with_what_belongs_to_it(
+    config: Config, tmp_path: Path, tiny_model: Path, change: dict[str, Any]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    run(config(training={"maxSteps": 5}, **change))
+    folder = output(tmp_path) / "model"
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        assert (folder / name).read_bytes() == (tiny_model / name).read_bytes()
+    tuned, base = (AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (folder, tiny_model))
+    assert tuned.keys() == base.keys()
+    assert any((tuned[name] != base[name]).any() for name in base)
+
+
+def test_packed_and_padded_rows_have_the_same_loss(config: Config) -> None:
+    still = {"learningRate": 0, "maxSteps": 1, "globalBatchSize": 32, "perDeviceTrainBatchSize": 32}
+    padded, _ = run(config(training=still))
+    packed, _ = run(config(training=still | {"packing": True}, stage={"revision": "packed"}))
+    assert packed["trainLoss"] == pytest.approx(padded["trainLoss"], rel=1e-4)
+
+
+def test_accumulated_and_whole_batches_have_the_same_loss(config: Config) -> None:
+    training = {"maxSteps": 8, "globalBatchSize": 8, "loggingSteps": 1, "learningRate": 1e-3}
+    whole, _ = run(config(training=training | {"perDeviceTrainBatchSize": 8}))
+    parts, _ = run(config(training=training | {"perDeviceTrainBatchSize": 2}, stage={"revision": "parts"}))
+    assert parts["trainLoss"] == pytest.approx(whole["trainLoss"], rel=1e-3)
+
+
+def test_best_checkpoint_is_the_one_published(config: Config, tmp_path: Path) -> None:
+    # A rate that is far too high makes the loss rise again.
+    training = {
+        "loadBest": True,
+        "evalSteps": 2,
+        "saveSteps": 2,
+        "learningRate": 5.0,
+        "maxSteps": 12,
+        "warmupRatio": 0.5,
+    }
+    metrics, _ = run(config(training=training), validation=ROWS[:8])
+    curve = [json.loads(line) for line in (output(tmp_path) / "training.jsonl").read_text().splitlines()]
+    losses = {record["step"]: record["eval_loss"] for record in curve if "eval_loss" in record}
+    best = min(losses, key=lambda step: losses[step])
+    assert best < 12
+    assert metrics["evalLoss"] == losses[best]
+    weights = "adapter_model.safetensors"
+    kept = output(tmp_path) / "checkpoints" / f"checkpoint-{best}" / weights
+    assert (output(tmp_path) / "adapter" / weights).read_bytes() == kept.read_bytes()
+
+
+def test_messages_in_bfloat16(config: Config) -> None:
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": row["input"]},
+                {"role": "assistant", "content": row["output"]},
+            ]
+        }
+        for row in ROWS
+    ]
+    training = {"precision": "bf16", "numTrainEpochs": 4, "lossOn": "all", "gradientCheckpointing": True}
+    metrics, reports = run(config(prompt={"format": "messages"}, training=training), rows)
+    assert metrics["steps"] == 16
+    assert reports[-1]["loss"] < reports[0]["loss"]
+
+
+def test_long_rows_are_counted(config: Config) -> None:
+    rows = [*ROWS[:8], ROWS[0] | {"output": "name " * 400}]
+    metrics, _ = run(config(training={"maxSteps": 1}), rows)
+    assert (metrics["trainRows"], metrics["truncatedRows"]) == (9, 1)
+
+
+def test_extra_arguments_reach_trl(config: Config, tmp_path: Path) -> None:
+    extra = {"adam_beta2": 0.95, "model_init_kwargs": {"attn_implementation": "eager"}}
+    arguments = sft_arguments(config(training={"extra": extra}), str(tmp_path), evaluated=False)
+    assert arguments.items() >= extra.items()
+    run(config(training={"extra": extra, "maxSteps": 1}))
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"learning_rat": 1}, "learning_rat is not a field of TRL's SFTConfig.*did you mean learning_rate?"),
+        ({"learning_rate": 1}, r"training\.extra\.learning_rate is what another field sets"),
+    ],
+)
+def test_extra_arguments_are_checked(
+    config: Config, tmp_path: Path, extra: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(JobError, match=message) as caught:
+        sft_arguments(config(training={"extra": extra}), str(tmp_path), evaluated=False)
+    assert caught.value.reason == "OptionInvalid"

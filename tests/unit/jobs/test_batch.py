@@ -1,0 +1,145 @@
+"""What stops a batch before an engine starts, and what becomes of rows that fail while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow_jobs import batch, batch_plan, config, report
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.rows import Answer, Request
+
+Document = Callable[..., dict[str, Any]]
+
+ROWS = [
+    {"instruction": "inform", "input": "what is the name", "output": "name"},
+    {"instruction": "inform", "input": "what is the year", "output": "year"},
+]
+
+
+@pytest.fixture
+def volume(tmp_path: Path, chat_tokenizer: Any) -> Path:
+    """Storage with a model's configuration and tokenizer, and two rows."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    chat_tokenizer.save_pretrained(tmp_path / "model")
+    write_rows(tmp_path, ROWS)
+    return tmp_path
+
+
+def write_rows(volume: Path, rows: list[dict[str, Any]]) -> None:
+    (volume / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def new_report(job: config.JobConfig, folder: Path) -> report.Report:
+    return report.Report(job, report.FileSink(str(folder / "report.json")))
+
+
+def prepare(document: dict[str, Any], volume: Path) -> batch_plan.Plan:
+    job = config.parse(document)
+    return batch_plan.prepare(job, new_report(job, volume))
+
+
+def test_a_plan_has_the_requests_and_the_sampling(
+    volume: Path, stage_config: Document, chat_tokenizer: Any
+) -> None:
+    plan = prepare(
+        stage_config("batch", evaluate={"metrics": ["exactMatch"]}, output={"keep": ["input"]}), volume
+    )
+    assert [request.reference for request in plan.requests] == ["name", "year"]
+    assert chat_tokenizer.decode(plan.requests[0].token_ids) == (
+        "<|im_start|>user\ninform\nwhat is the name<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert plan.columns == ["input"]
+    assert plan.parameters == {"temperature": 0.0, "max_tokens": 16}
+
+
+def no_model(volume: Path) -> None:
+    (volume / "model").rename(volume / "elsewhere")
+
+
+def no_config(volume: Path) -> None:
+    (volume / "model" / "config.json").unlink()
+
+
+def no_rows(volume: Path) -> None:
+    (volume / "test.jsonl").write_text("\n")
+
+
+def no_data(volume: Path) -> None:
+    (volume / "test.jsonl").unlink()
+
+
+def no_instruction(volume: Path) -> None:
+    write_rows(volume, [*ROWS, {"question": "what"}])
+
+
+def nothing(volume: Path) -> None:
+    """Leave the volume as it is."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "changes", "reason", "message"),
+    [
+        (no_model, {}, "FileNotFound", "volume:model"),
+        (no_config, {}, "ModelInvalid", "config.json"),
+        (no_rows, {}, "DataEmpty", "volume:test.jsonl"),
+        (no_data, {}, "FileNotFound", "volume:test.jsonl"),
+        (no_instruction, {}, "ColumnMissing", "line 3"),
+        (nothing, {"evaluate": {"metrics": ["exactMatch", "bleu"]}}, "MetricUnknown", "exactMatch"),
+        (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
+        (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
+        (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
+        (nothing, {"task": "embed"}, "OptionInvalid", "embed"),
+    ],
+)
+def test_what_stops_a_batch_before_an_engine_starts(
+    volume: Path,
+    stage_config: Document,
+    spoil: Callable[[Path], None],
+    changes: dict[str, Any],
+    reason: str,
+    message: str,
+) -> None:
+    spoil(volume)
+    document = stage_config("batch")
+    for name, change in changes.items():
+        section = document["batch"]
+        section[name] = section[name] | change if isinstance(section[name], dict) else change
+    with pytest.raises(JobError, match=message) as caught:
+        prepare(document, volume)
+    assert caught.value.reason == reason
+
+
+def test_a_bad_row_goes_on_as_an_error_where_it_may(volume: Path, stage_config: Document) -> None:
+    no_instruction(volume)
+    plan = prepare(stage_config("batch", onRowError="continue"), volume)
+    assert [request.error is None for request in plan.requests] == [True, True, False]
+
+
+REQUESTS = [
+    Request(10, {}, [], [1]),
+    Request(11, {}, [], [], error="column instruction: missing"),
+    Request(12, {}, [], [2]),
+]
+GOOD, BAD = Answer("name", [5], 0.1), Answer("", [], -1.0, "too long")
+
+
+def test_answers_find_their_requests(volume: Path, stage_config: Document) -> None:
+    reporter = new_report(config.parse(stage_config("batch")), volume)
+    assert batch.collect(REQUESTS, iter([(2, BAD), (0, GOOD)]), "continue", reporter) == [GOOD, None, BAD]
+    progress = json.loads((volume / "report.json").read_text())["progress"]
+    assert progress["message"] == "1 of 2 rows"  # the first at once, the next only after a while
+
+
+def test_the_first_failed_row_ends_a_batch_that_takes_no_errors(volume: Path, stage_config: Document) -> None:
+    reporter = new_report(config.parse(stage_config("batch")), volume)
+    stream = iter([(2, BAD), (0, GOOD)])
+    with pytest.raises(JobError, match="row 12: too long") as caught:
+        batch.collect(REQUESTS, stream, "fail", reporter)
+    assert caught.value.reason == "RowsFailed"
+    assert next(stream) == (0, GOOD)  # nothing further was asked for

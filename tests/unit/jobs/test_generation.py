@@ -1,0 +1,34 @@
+"""What is told of an engine that failed; Ray gives the cause as the text of a traceback."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmworkflow_jobs.generation import _engine_error
+
+STARTED = """The actor died because of an error raised in its creation task, ray::MapWorker(...).__init__() (pid=5566)
+  File "vllm/engine/arg_utils.py", line 2053, in create_engine_config
+    model_config = self.create_model_config()
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "message"),
+    [
+        (
+            STARTED
+            + "pydantic_core.ValidationError: 1 validation error for ModelConfig\n  Value error, too long\n",
+            "OptionInvalid",
+            "ValidationError: 1 validation error for ModelConfig Value error, too long",
+        ),
+        (STARTED + "ValueError: no such dtype", "OptionInvalid", "did not start: ValueError: no such dtype"),
+        (STARTED + "OSError: [Errno 5] Input/output error", "InternalError", "OSError"),
+        (STARTED + "torch.OutOfMemoryError: CUDA out of memory.", "OutOfMemory", "gpu_memory_utilization"),
+        ("The actor died unexpectedly before finishing this task.", "InternalError", "died 4 times"),
+    ],
+)
+def test_failures_of_engines(text: str, reason: str, message: str) -> None:
+    error = _engine_error(RuntimeError(text))
+    assert error.reason == reason
+    assert message in error.message
+    assert error.retryable is (reason == "InternalError")

@@ -1,0 +1,83 @@
+"""Arguments of TRL and PEFT from the fields of the resource, and the fields that are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.training_options import (
+    artifact_kind,
+    check,
+    gradient_accumulation_steps,
+    lora_arguments,
+)
+
+Config = Callable[..., JobConfig]
+GPU = {"type": "L4", "count": 1}
+
+
+@given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 1024))
+def test_a_step_sees_the_global_batch_or_is_refused(per_device: int, workers: int, total: int) -> None:
+    section = {
+        "training": {"perDeviceTrainBatchSize": per_device, "globalBatchSize": total},
+        "workers": {"count": workers},
+    }
+    if total % (per_device * workers):
+        with pytest.raises(JobError, match=f"globalBatchSize is {total}.*multiple of {per_device * workers}"):
+            gradient_accumulation_steps(section)
+    else:
+        assert gradient_accumulation_steps(section) * per_device * workers == total
+
+
+def test_defaults_pass(fine_tune: Config) -> None:
+    check(fine_tune())
+    check(fine_tune(accelerator=GPU, method="qlora", training={"precision": "fp16"}))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"engine": "llamaFactory"}, "fineTune.engine is 'llamaFactory'.*use trl"),
+        ({"objective": "dpo"}, "fineTune.objective is 'dpo'.*use sft"),
+        ({"method": "qlora"}, "qlora needs a GPU.*or use lora"),
+        ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
+        ({"training": {"distributed": {"fsdp": {}}}}, "training.distributed.*leave it out"),
+        ({"workers": {"min": 1, "max": 2}}, "workers.min is 1.*leave it out"),
+        ({"export": {"mirror": "s3://b/a"}}, "export.mirror"),
+        (
+            {"training": {"loadBest": True, "evalSteps": 10, "saveSteps": 25}},
+            "saveSteps 25 must be a multiple",
+        ),
+        ({"training": {"globalBatchSize": 12}}, "globalBatchSize is 12"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(fine_tune: Config, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(JobError, match=message) as caught:
+        check(fine_tune(**change))
+    assert caught.value.reason == "OptionInvalid"
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments"),
+    [
+        ({}, {"r": 8, "target_modules": "all-linear", "modules_to_save": None, "use_dora": False}),
+        ({"targetModules": ["q_proj"], "rank": 4}, {"r": 4, "target_modules": ["q_proj"]}),
+        ({"useDora": True, "modulesToSave": ["norm"]}, {"use_dora": True, "modules_to_save": ["norm"]}),
+    ],
+)
+def test_adapter_arguments(fine_tune: Config, change: dict[str, Any], arguments: dict[str, Any]) -> None:
+    assert lora_arguments(fine_tune(lora=change).section).items() >= arguments.items()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [({}, "adapter"), ({"export": {"merge": True}}, "model"), ({"method": "full"}, "model")],
+)
+def test_kind_of_the_artifact(fine_tune: Config, change: dict[str, Any], kind: str) -> None:
+    assert artifact_kind(fine_tune(**change).section) == kind

@@ -1,0 +1,102 @@
+"""Which rows are replayed, and when an endpoint agrees with the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from llmworkflow_jobs import config, replay, verification
+from llmworkflow_jobs.rows import Answer, Request
+
+SAMPLING = {"temperature": 0.0, "max_tokens": 3}
+
+
+def answered(count: int) -> list[tuple[Request, Answer]]:
+    """Requests and their answers; row 0 has failed."""
+    requests = [Request(n, {}, [{"role": "user", "content": str(n)}], [1, n]) for n in range(count)]
+    return [
+        (request, Answer(f"text {n}", [5, n], 0.1, error="too long" if n == 0 else None))
+        for n, request in enumerate(requests)
+    ]
+
+
+def endpoint(**changes: Any) -> verification.Ask:
+    """An endpoint that answers as `answered` did; changes by row's number replace token ids of the answer."""
+
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        n = int(body["messages"][0]["content"])
+        choice = {"token_ids": [5, n], "message": {"content": f"text {n}"}} | changes.get(f"row{n}", {})
+        return {"prompt_token_ids": [1, n], "choices": [choice]}
+
+    return ask
+
+
+def test_replay_takes_rows_that_succeeded_and_always_the_same() -> None:
+    rows = replay.choose(answered(100), SAMPLING, reproducible=True)
+    assert len(rows) == 64
+    assert rows == replay.choose(answered(100), SAMPLING, reproducible=True)
+    assert all(row["generated_text"] != "text 0" for row in rows)
+    assert rows[0]["sampling"] == SAMPLING
+
+
+def test_replay_is_read_as_it_was_written(stage_config: Callable[..., dict[str, Any]]) -> None:
+    job = config.parse(stage_config("batch"))
+    rows = replay.choose(answered(5), SAMPLING, reproducible=True)
+    rows[0]["generated_text"] = "line\nbreaks\u2028 and ünïcode"
+    replay.write(rows, job)
+    uri = f"{job.output_uri}/{replay.FILE}"
+    assert replay.read(uri, job, 64) == rows
+    assert replay.read(uri, job, 2) == rows[:2]
+
+
+async def test_agreement() -> None:
+    rows = replay.choose(answered(17), SAMPLING, reproducible=True)
+    verdict = await verification.replay("viggo", rows, 0.95, endpoint())
+    assert verdict == {
+        "modelId": "viggo", "rows": 16, "agreement": 1.0, "required": 0.95, "passed": True,
+        "message": "16 of 16 rows are answered as in the batch",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"token_ids": [5, 9]}, "token 1 of the answer is 9, in the batch 3"),
+        ({"token_ids": [5]}, "the answer has 1 tokens, in the batch 2"),
+        ({"message": {"content": "text"}}, "the tokens agree, the text is 'text' and was 'text 3'"),
+    ],
+)
+async def test_one_row_of_sixteen_is_too_many(change: dict[str, Any], problem: str) -> None:
+    rows = replay.choose(answered(17), SAMPLING, reproducible=True)
+    verdict = await verification.replay("viggo", rows, 0.95, endpoint(row3=change))
+    assert (verdict["passed"], verdict["agreement"]) == (False, 0.9375)
+    assert problem in verdict["message"]
+    assert (await verification.replay("viggo", rows, 0.9, endpoint(row3=change)))["passed"]
+
+
+async def test_another_prompt_is_a_difference_even_if_sampling_is_random() -> None:
+    rows = replay.choose(answered(5), SAMPLING, reproducible=False)
+    assert (await verification.replay("viggo", rows, 1.0, endpoint(row1={"token_ids": [8, 8, 8]})))["passed"]
+    rows[0]["prompt_token_ids"] = [1, 1, 1]
+    verdict = await verification.replay("viggo", rows, 1.0, endpoint())
+    assert "the prompt" in verdict["message"]
+
+
+async def test_an_endpoint_that_fails_is_quoted() -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        raise ConnectionError("refused")
+
+    rows = replay.choose(answered(3), SAMPLING, reproducible=True)
+    verdict = await verification.replay("viggo", rows, 0.95, ask)
+    assert not verdict["passed"]
+    assert "ConnectionError: 'refused'" in verdict["message"]
+
+
+@pytest.mark.parametrize(("tokens", "passed"), [([4], True), ([], False)])
+async def test_without_rows_one_token_is_enough(tokens: list[int], passed: bool) -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        return {"choices": [{"token_ids": tokens}]}
+
+    assert (await verification.greet("viggo", ask))["passed"] is passed
