@@ -1,0 +1,176 @@
+"""Observe and execute on one machine: what a cluster's API server, KubeRay and pods do elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import requests
+
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Work
+from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
+from llmworkflow.core.report import JobReport, parse_report
+from llmworkflow.local.children import ChildRecord, ChildRecords, record_of
+from llmworkflow.local.code import code_digest
+from llmworkflow.local.home import WorkflowHome, read_json, write_json
+from llmworkflow.local.jobs import Jobs
+from llmworkflow.local.machine import HOST, has_gpu
+from llmworkflow.local.ray_process import RayAddress
+from llmworkflow.local.services import Services
+from llmworkflow.render.ray_settings import chosen_ray, stage_named
+from llmworkflow.render.serve_config import serve_config
+from llmworkflow.render.stage_config import stage_config
+from llmworkflow_jobs import config as job_config
+from llmworkflow_jobs import inputs
+
+RAY_AWAY = (ConnectionError, requests.exceptions.ConnectionError, httpx.TransportError)
+"""What the clients raise when Ray does not answer."""
+
+ENTRYPOINTS = {"fineTune": "llmworkflow_jobs.fine_tune", "batch": "llmworkflow_jobs.batch"}
+
+
+class LocalBackend:
+    """Children of one workflow in one running Ray."""
+
+    def __init__(self, home: WorkflowHome, address: RayAddress, port: int) -> None:
+        self._home = home
+        self._session = address.session
+        self._port = port
+        self._records = ChildRecords(home.children)
+        self._jobs = Jobs(address, home.logs)
+        self._services = Services(address, port, home.logs)
+        self._input_digests: dict[int, dict[str, str]] = {}
+
+    def observe(self, workflow: LLMWorkflow) -> Observed:
+        """The children that live in this Ray, with what their jobs reported."""
+        records = self._records.all(self._session)
+        jobs, services = self._jobs.seen(), self._services.seen()
+        children = {}
+        for record in records:
+            if record.kind == "RayJob" and record.name in jobs:
+                children[record.name] = self._child(record, *jobs[record.name])
+            elif record.kind == "RayService" and record.name in services:
+                phase, message = services[record.name]
+                children[record.name] = self._child(record, phase, "", message)
+        return Observed(
+            children=children,
+            input_digests=self._inputs(workflow) if workflow.spec.inputs == "recheck" else {},
+            code_digest=code_digest(),
+        )
+
+    def execute(self, workflow: LLMWorkflow, action: Action) -> None:
+        """Carry out one action of a plan."""
+        match action:
+            case CreateChild(kind="RayJob"):
+                self._submit(workflow, action.name, action.work)
+            case CreateChild() | ApplyService():
+                self._serve(workflow, action.name, action.work)
+            case DeleteChild():
+                self._remove(action)
+
+    def _remove(self, action: DeleteChild) -> None:
+        """The report goes with the child: the same attempt may be made again, and must not be judged by the old one."""
+        if action.kind == "RayJob":
+            self._jobs.remove(action.name)
+        else:
+            self._services.keep_logs(action.name)
+            self._services.remove(action.name)
+        self._report_path(action.name).unlink(missing_ok=True)
+        self._records.remove(action.name)
+
+    def keep_logs(self) -> None:
+        """Copy what is still being written out of Ray's folder."""
+        for record in self._records.all(self._session):
+            if record.kind == "RayJob":
+                self._jobs.keep_log(record.name)
+            else:
+                self._services.keep_logs(record.name)
+
+    def _inputs(self, workflow: LLMWorkflow) -> dict[str, str]:
+        """What the inputs hold now, looked up once for each generation of the spec: a run takes what it began with."""
+        generation = workflow.metadata.generation
+        if generation not in self._input_digests:
+            uri = self._storage_uri(workflow)
+            configs = [stage_config(workflow, _no_work(stage), uri) for stage in workflow.spec.stages]
+            found = [inputs.digests(job_config.parse(config)) for config in configs]
+            self._input_digests = {
+                generation: {uri: digest for part in found for uri, digest in part.items()}
+            }
+        return self._input_digests[generation]
+
+    def _submit(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
+        config = self._write_config(workflow, name, work)
+        record = record_of("RayJob", name, workflow.metadata.uid, self._session, work, config)
+        self._records.save(record)
+        self._report_path(name).unlink(missing_ok=True)  # of a child that ended with its Ray
+        pip = chosen_ray(workflow, stage_named(workflow, work.stage)).pip
+        self._jobs.submit(name, f"python -m {ENTRYPOINTS[work.kind]}", self._job_env(name), pip)
+
+    def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
+        config = self._write_config(workflow, name, work)
+        declared = serve_config(workflow, work, str(self._config_path(name)), HOST, self._port)
+        for application in declared["applications"]:
+            application.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(self._job_env(name))
+        before = {record.name: record for record in self._records.all(self._session)}.get(name)
+        record = record_of("RayService", name, workflow.metadata.uid, self._session, work, config)
+        self._records.save(record if before is None else replace(record, uid=before.uid))
+        self._services.apply(name, declared)
+
+    def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
+        config = stage_config(workflow, work, self._storage_uri(workflow))
+        if not has_gpu():
+            config["accelerator"] = None  # the same file runs here on the CPU
+        write_json(self._config_path(name), config)
+        return config
+
+    def _storage_uri(self, workflow: LLMWorkflow) -> str:
+        storage = workflow.spec.storage
+        if storage.volume is None:
+            return str(storage.uri)
+        folder = self._home.volume(storage.volume.claim_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.as_uri()
+
+    def _job_env(self, name: str) -> dict[str, str]:
+        return {
+            "LLMWORKFLOW_CONFIG": str(self._config_path(name)),
+            "LLMWORKFLOW_REPORT": self._report_path(name).as_uri(),
+        }
+
+    def _config_path(self, name: str) -> Path:
+        return self._home.configs / f"{name}.json"
+
+    def _report_path(self, name: str) -> Path:
+        return self._home.reports / f"{name}.json"
+
+    def _child(self, record: ChildRecord, phase: ChildPhase, reason: str, message: str) -> ChildSeen:
+        return ChildSeen(
+            kind=record.kind,
+            name=record.name,
+            uid=record.uid,
+            owner_uid=record.owner_uid,
+            phase=phase,
+            stage=record.stage,
+            revision=record.revision,
+            attempt=record.attempt,
+            settings=record.settings,
+            spec_hash=record.spec_hash,
+            reason=reason,
+            message=message,
+            url=self._services.url if record.kind == "RayService" else None,
+            report=self._report(record),
+        )
+
+    def _report(self, record: ChildRecord) -> JobReport | None:
+        content = read_json(self._report_path(record.name))
+        report = parse_report(content) if content else None
+        if report and report.is_of(record.owner_uid, record.stage, record.revision, record.attempt):
+            return report
+        return None
+
+
+def _no_work(stage: Stage) -> Work:
+    """A stand-in for the plan of a stage, where only the spec's part of its configuration matters."""
+    return Work(stage.name, stage.kind, revision="", attempt=0)

@@ -1,0 +1,130 @@
+"""Drives one workflow on this machine: observe, plan, write the status, execute, again."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.core.actions import Plan
+from llmworkflow.core.plan import plan
+from llmworkflow.local.backend import RAY_AWAY, LocalBackend
+from llmworkflow.local.code import code_folder
+from llmworkflow.local.errors import LocalError
+from llmworkflow.local.home import WorkflowHome
+from llmworkflow.local.machine import check_port
+from llmworkflow.local.ray_process import RayProcess, clear_session
+
+POLL_SECONDS = 0.5  # how long a change of a job may stay unseen
+RAY_RESTARTS = 3  # a machine that loses Ray more often has a trouble that restarts do not mend
+WITHDRAW_SECONDS = 60
+
+OnStep = Callable[[Plan], None]
+Done = Callable[[LLMWorkflowStatus], bool]
+
+
+class Driver:
+    """Owns Ray and the workflow's status while it runs."""
+
+    def __init__(self, home: WorkflowHome, port: int, on_step: OnStep) -> None:
+        self._home = home
+        self._port = port
+        self._on_step = on_step
+        self._ray = RayProcess()
+        self._backend: LocalBackend | None = None
+        self._stopping = False
+
+    def run(self, done: Done) -> LLMWorkflowStatus:
+        """Drive until `done`, or until asked to stop; then withdraw what runs and end Ray.
+
+        Raises:
+            LocalError: the machine cannot run the workflow, or another process already drives it.
+        """
+        with self._home.lock():
+            self._clear_left_behind()
+            if serves(self._home.load()):
+                check_port(self._port)
+            try:
+                status = self._drive(done)
+                self._withdraw()
+                return status
+            finally:
+                self._end_ray()
+
+    def stop(self) -> None:
+        """Ask the driver to stop; safe in a signal handler."""
+        self._stopping = True
+
+    def _drive(self, done: Done) -> LLMWorkflowStatus:
+        self._start_ray()
+        starts = 1
+        while True:
+            if not self._ray.alive():
+                if starts > RAY_RESTARTS:
+                    raise LocalError(f"Ray ended {starts} times; its logs are in {self._home.logs}")
+                self._end_ray()
+                self._start_ray()
+                starts += 1
+            planned = self._step(self._home.load())
+            if planned is not None:
+                self._on_step(planned)
+                if self._stopping or done(planned.status):
+                    return planned.status
+            time.sleep(POLL_SECONDS)
+
+    def _step(self, workflow: LLMWorkflow) -> Plan | None:
+        """One look and what follows from it; None when Ray did not answer."""
+        assert self._backend is not None, "Ray was started before"
+        try:
+            observed = self._backend.observe(workflow)
+            before = self._home.status()
+            planned = plan(workflow, before, observed, datetime.now(UTC))
+            if planned.status != before:
+                self._home.save_status(planned.status)
+            for action in planned.actions:
+                self._backend.execute(workflow, action)
+        except RAY_AWAY:
+            return None  # the next look finds Ray dead, or answering again, and does what is left
+        return planned
+
+    def _withdraw(self) -> None:
+        """Stop what runs as `suspend` does, so that it costs no attempt and the next run goes on."""
+        deadline = time.monotonic() + WITHDRAW_SECONDS
+        workflow = self._home.load()
+        suspended = workflow.model_copy(update={"spec": workflow.spec.model_copy(update={"suspend": True})})
+        while self._ray.alive() and time.monotonic() < deadline:
+            planned = self._step(suspended)
+            if planned and all(stage.child is None for stage in planned.status.stages):
+                return
+            time.sleep(POLL_SECONDS)
+
+    def _start_ray(self) -> None:
+        address = self._ray.start([str(code_folder().parent)])
+        self._backend = LocalBackend(self._home, address, self._port)
+        self._home.save_driver(
+            {
+                "pid": os.getpid(),
+                "session": address.session,
+                "folder": address.folder,
+                "dashboard": address.dashboard,
+                "port": self._port,
+            }
+        )
+
+    def _end_ray(self) -> None:
+        if self._backend is not None:
+            with suppress(*RAY_AWAY):
+                self._backend.keep_logs()
+        self._ray.stop()
+
+    def _clear_left_behind(self) -> None:
+        """End what a driver that was killed could not end itself."""
+        if left := self._home.left_behind():
+            clear_session(left["session"], left["folder"])
+
+
+def serves(workflow: LLMWorkflow) -> bool:
+    """Whether the workflow has an endpoint."""
+    return any(stage.serve for stage in workflow.spec.stages)

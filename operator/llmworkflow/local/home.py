@@ -1,0 +1,151 @@
+"""Everything that outlives the command, on disk.
+
+<root>/volumes/<claim>/                         what a PersistentVolumeClaim is on a cluster
+<root>/workflows/<namespace>/<name>/            one workflow:
+    workflow.json   what was last applied, with its uid and generation
+    status.json     what came of it
+    children/       one record for each child that may be alive
+    configs/        what each child's job was told
+    reports/        what each child's job reported
+    logs/           what each child's job printed
+    driver.json     the process that drives the workflow, while there is one
+"""
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.local.errors import LocalError
+
+ROOT_VARIABLE = "LLMWORKFLOW_HOME"
+
+
+def default_root() -> Path:
+    """Where workflows of this user live: $LLMWORKFLOW_HOME, else ~/.llmworkflow."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "~/.llmworkflow").expanduser().resolve()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file in one step, so that a reader and a crash see the old or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1))
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file, None where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+class WorkflowHome:
+    """The folder of one workflow."""
+
+    def __init__(self, root: Path, namespace: str, name: str) -> None:
+        self.root = root
+        self.folder = root / "workflows" / namespace / name
+        self.children = self.folder / "children"
+        self.configs = self.folder / "configs"
+        self.reports = self.folder / "reports"
+        self.logs = self.folder / "logs"
+        self._applied = self.folder / "workflow.json"
+        self._status = self.folder / "status.json"
+        self._driver = self.folder / "driver.json"
+
+    def exists(self) -> bool:
+        """Whether a workflow of this name was ever applied."""
+        return self._applied.exists()
+
+    def apply(self, workflow: LLMWorkflow) -> LLMWorkflow:
+        """Keep what a person wants; returns it with its uid and its generation, as an API server would."""
+        before = self.load() if self.exists() else None
+        metadata = workflow.metadata.model_copy(
+            update={
+                "uid": before.metadata.uid if before else str(uuid.uuid4()),
+                "generation": _generation(before, workflow),
+            }
+        )
+        applied = workflow.model_copy(update={"metadata": metadata})
+        write_json(self._applied, applied.written())
+        return applied
+
+    def load(self) -> LLMWorkflow:
+        """What was last applied."""
+        return LLMWorkflow.model_validate(read_json(self._applied))
+
+    def applied_at(self) -> int:
+        """When something was last applied, in nanoseconds."""
+        return self._applied.stat().st_mtime_ns
+
+    def status(self) -> LLMWorkflowStatus:
+        """What came of the workflow so far."""
+        content = read_json(self._status)
+        return LLMWorkflowStatus.model_validate(content) if content else LLMWorkflowStatus()
+
+    def save_status(self, status: LLMWorkflowStatus) -> None:
+        """Write what came of the workflow."""
+        write_json(self._status, status.dump())
+
+    def volume(self, claim: str) -> Path:
+        """The folder that stands for a volume claim."""
+        return self.root / "volumes" / claim
+
+    def driver(self) -> dict[str, Any] | None:
+        """Who drives the workflow now: pid, Ray's addresses, the port of the endpoint; None when nobody does."""
+        content: dict[str, Any] | None = read_json(self._driver)
+        return content if content and self._locked() else None
+
+    def save_driver(self, content: dict[str, Any]) -> None:
+        """Tell others who drives the workflow."""
+        write_json(self._driver, content)
+
+    def left_behind(self) -> dict[str, Any] | None:
+        """What the last driver wrote, dead or alive."""
+        content: dict[str, Any] | None = read_json(self._driver)
+        return content
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only driver. The kernel lets go of the lock when the process ends, however it ends.
+
+        Raises:
+            LocalError: another process drives the workflow.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LocalError(
+                    f"workflow {self.folder.name} is already driven by another process"
+                ) from None
+            yield
+
+    def _locked(self) -> bool:
+        try:
+            with self.lock():
+                return False
+        except LocalError:
+            return True
+
+
+def workflows(root: Path) -> list[WorkflowHome]:
+    """All workflows that were ever applied, by namespace and name."""
+    found = sorted((root / "workflows").glob("*/*/workflow.json"))
+    return [WorkflowHome(root, path.parent.parent.name, path.parent.name) for path in found]
+
+
+def _generation(before: LLMWorkflow | None, after: LLMWorkflow) -> int:
+    if before is None:
+        return 1
+    return before.metadata.generation + (before.spec != after.spec)
