@@ -1,0 +1,145 @@
+"""`demo`: the whole way, from a base model that cannot do a task to an endpoint that can."""
+
+import json
+import os
+import shutil
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from llmworkflow.api.status import LLMWorkflowStatus, Metric
+from llmworkflow.api.yaml_writer import to_yaml
+from llmworkflow.cli.chat import stream
+from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.outcome import Outcome, outcome
+from llmworkflow.cli.run import DEFAULT_PORT, conclude, drive, read_workflow
+from llmworkflow.cli.view import View
+from llmworkflow.demo import grammar, own_data
+from llmworkflow.local.home import WorkflowHome, default_root
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
+SHOWN_ROWS = 3
+MAX_TOKENS = 96
+# What suits a pretrained model; the file's own values suit the tiny one.
+REAL_MODEL_TRAINING = {
+    "numTrainEpochs": 2,
+    "learningRate": 2e-4,
+    "perDeviceTrainBatchSize": 4,
+    "globalBatchSize": 16,
+    "maxLength": 1024,
+    "precision": "bf16",
+}
+
+
+@click.command()
+@click.option(
+    "--model", help="A real model in place of the tiny one, such as hf://Qwen/Qwen2.5-0.5B-Instruct."
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Rows of your own: jsonl with instruction, input and output.",
+)
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
+@ends_well
+def demo(model: str | None, data: Path | None, port: int) -> int:
+    """Evaluate a base model, fine-tune it, evaluate it again, serve it and ask it, on this machine.
+
+    Without options it makes synthetic data and, once, a tiny base model, and needs no network.
+    """
+    console = Console()
+    workflow = yaml.safe_load(resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text())
+    volume = default_root() / "volumes" / workflow["spec"]["storage"]["volume"]["claimName"]
+    if data is None:
+        grammar.write_dataset(volume / "data")
+    else:
+        own_data.split(data, volume / "data")
+    if model is None:
+        _bring_base_model(volume / "models" / "tiny", console)
+    file = _write_workflow(workflow, model)
+    console.print(f"The workflow is in [bold]{file}[/bold]\n", highlight=False)
+    return _run(file, port, volume / "data" / "test.jsonl", console)
+
+
+def _bring_base_model(folder: Path, console: Console) -> None:
+    """The tiny base model, made once for this machine, in the volume."""
+    from llmworkflow.demo import base_model  # torch takes seconds to import
+
+    console.print(f"A tiny base model, made once and kept in {CACHE}", highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("Tiny base model", total=1.0)
+        made = base_model.cached(
+            CACHE, lambda part, message: progress.update(task, completed=part, description=message)
+        )
+        progress.update(task, completed=1.0, description="Tiny base model")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(made, folder)
+
+
+def _write_workflow(workflow: dict[str, Any], model: str | None) -> Path:
+    """The demo's file where a person can read, change and run it."""
+    file = default_root() / "demo.yaml"
+    if model is None:
+        text = resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text()
+    else:
+        workflow["spec"]["model"]["source"] = model
+        tune = next(stage for stage in workflow["spec"]["stages"] if "fineTune" in stage)
+        tune["fineTune"]["training"] |= REAL_MODEL_TRAINING
+        text = to_yaml(workflow)
+    file.write_text(text)
+    return file
+
+
+def _run(file: Path, port: int, rows: Path, console: Console) -> int:
+    workflow = read_workflow(file)
+    home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
+    applied = home.apply(workflow)
+    generation = applied.metadata.generation
+
+    def ask(status: LLMWorkflowStatus) -> bool:
+        view.close()
+        if outcome(status, generation) is Outcome.READY:
+            _show_answers(status, rows, console)
+        return True
+
+    with View(console, applied.metadata.name) as view:
+        status = drive(home, port, view, ask)
+    _show_scores(status, console)
+    return conclude(status, generation, console, stopped=True)
+
+
+def _show_answers(status: LLMWorkflowStatus, rows: Path, console: Console) -> None:
+    """Ask the endpoint as any client would, and print the answers as they stream in."""
+    assert status.serving and status.serving.url, "a ready workflow with a serving stage has an endpoint"
+    console.print(f"\nAsking model {status.serving.model_id} at {status.serving.url}/v1", highlight=False)
+    with rows.open(encoding="utf-8") as lines:
+        for row in map(json.loads, islice(lines, SHOWN_ROWS)):
+            console.print(f"\n  {row['input']}", markup=False, highlight=False)
+            console.print("  [green]", end="")
+            question = f"{row['instruction']}\n{row['input']}"
+            for piece in stream(status.serving.url, status.serving.model_id, question, MAX_TOKENS):
+                console.print(piece, style="green", end="", markup=False, highlight=False)
+            console.print()
+
+
+def _show_scores(status: LLMWorkflowStatus, console: Console) -> None:
+    metrics = {stage.name: stage.metrics.get("exactMatch") for stage in status.stages}
+    table = Table("MODEL", "EXACT MATCH", "95 % INTERVAL", "ROWS", box=None, header_style="dim")
+    for label, stage in (("base", "base"), ("tuned", "score")):
+        if metric := metrics.get(stage):
+            table.add_row(label, *_cells(metric))
+    console.print()
+    console.print(table)
+
+
+def _cells(metric: Metric) -> tuple[str, str, str]:
+    interval = f"{metric.low:.3f} - {metric.high:.3f}" if metric.low is not None else ""
+    return f"{metric.value:.3f}", interval, str(metric.n)

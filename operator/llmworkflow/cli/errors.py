@@ -1,0 +1,40 @@
+"""How the command ends: 0 done, 1 failed, 2 bad input; always with a line for people, never with a traceback."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import NoReturn, ParamSpec
+
+import click
+
+from llmworkflow.api.problems import InvalidWorkflow
+from llmworkflow.local.errors import LocalError
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+P = ParamSpec("P")
+
+
+def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
+    """Turn a command's result and the errors of its users into exit codes."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        try:
+            code = command(*args, **kwargs) or DONE
+        except InvalidWorkflow as error:
+            click.echo(str(error), err=True)
+            code = BAD_INPUT
+        except OSError as error:
+            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+            code = BAD_INPUT
+        except LocalError as error:
+            click.echo(f"error: {error}", err=True)
+            code = FAILED
+        except ModuleNotFoundError as error:
+            click.echo(
+                f"error: no module {error.name}: install what local runs need, llmworkflow[local]", err=True
+            )
+            code = FAILED
+        raise SystemExit(code)
+
+    return wrapped

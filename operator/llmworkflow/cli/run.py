@@ -1,0 +1,197 @@
+"""`run` and `stop`: a workflow on this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.api.names import ConditionType
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.cli.errors import DONE, FAILED, ends_well
+from llmworkflow.cli.options import NAMESPACE, find_home
+from llmworkflow.cli.outcome import Outcome, holds, outcome
+from llmworkflow.cli.view import View
+from llmworkflow.local.errors import LocalError
+from llmworkflow.local.home import WorkflowHome, default_root
+from llmworkflow.local.paths import with_absolute_paths
+
+DEFAULT_PORT = 8000
+DETACH_SECONDS = 150  # for Ray to start on a slow machine
+STOP_SECONDS = 120
+POLL_SECONDS = 0.5
+
+Settled = Callable[[LLMWorkflowStatus], bool]
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--local", is_flag=True, required=True, help="Run on this machine, on a Ray of its own.")
+@click.option("--detach", is_flag=True, help="Go on in the background.")
+@click.option("--exit-when-ready", is_flag=True, help="Stop everything once the endpoint is ready.")
+@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
+@ends_well
+def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int) -> int:
+    """Run the workflow in FILE, or go on where it was.
+
+    What is unchanged and done is reused. Ctrl-C stops everything; nothing done is lost.
+    """
+    workflow = read_workflow(file)
+    home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
+    console = Console()
+    applied = home.apply(workflow)
+    if home.driver():
+        console.print(f"{applied.metadata.name} is running already: it takes the new file")
+        return DONE if detach else follow(home, applied, console)
+    if detach:
+        return start_in_background(home, file, port, console)
+    return run_here(home, applied, port, exit_when_ready, console)
+
+
+@click.command()
+@click.argument("name")
+@NAMESPACE
+@ends_well
+def stop(name: str, namespace: str) -> int:
+    """Stop a workflow that runs in the background; `run` goes on where it was."""
+    home = find_home(namespace, name)
+    driver = home.driver()
+    if driver is None:
+        click.echo(f"{name} is not running")
+        return DONE
+    os.kill(driver["pid"], signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while home.driver():
+        if time.monotonic() > deadline:
+            raise LocalError(f"process {driver['pid']} did not stop within {STOP_SECONDS} s")
+        time.sleep(POLL_SECONDS)
+    click.echo(f"{name} stopped")
+    return DONE
+
+
+def read_workflow(file: Path) -> LLMWorkflow:
+    """The workflow of a file, checked, with its relative paths taken from the file's folder.
+
+    Raises:
+        InvalidWorkflow: lists every problem with its path, value and remedy.
+        OSError: the file cannot be read.
+    """
+    return with_absolute_paths(load_valid_workflow(file, local=True), file.resolve().parent)
+
+
+def run_here(
+    home: WorkflowHome, workflow: LLMWorkflow, port: int, exit_when_ready: bool, console: Console
+) -> int:
+    """Drive the workflow in this process; the endpoint stays until Ctrl-C."""
+    announced = 0
+
+    def settled(status: LLMWorkflowStatus) -> bool:
+        nonlocal announced
+        if announced != status.observed_generation and not exit_when_ready:
+            announced = status.observed_generation or 0
+            conclude(status, announced, console)
+        return exit_when_ready
+
+    with View(console, workflow.metadata.name) as view:
+        status = drive(home, port, view, settled)
+    return conclude(status, home.load().metadata.generation, console, stopped=True)
+
+
+def drive(home: WorkflowHome, port: int, view: View, settled: Settled) -> LLMWorkflowStatus:
+    """Drive a workflow until it ends, is interrupted, or has settled and `settled` says to stop.
+
+    `settled` is asked at every step while something is served and nothing else is under way.
+    """
+    from llmworkflow.local.driver import Driver  # Ray's client takes seconds to import
+
+    def done(status: LLMWorkflowStatus) -> bool:
+        if outcome(status, home.load().metadata.generation) is Outcome.WORKING:
+            return False
+        return settled(status) if holds(status, ConditionType.AVAILABLE) else True
+
+    driver = Driver(home, port, on_step=lambda planned: view.show(planned.status))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: driver.stop())
+    return driver.run(done)
+
+
+def follow(home: WorkflowHome, workflow: LLMWorkflow, console: Console) -> int:
+    """Watch another process drive the workflow until it is ready or failed."""
+    generation = workflow.metadata.generation
+    with View(console, workflow.metadata.name) as view:
+        while home.driver():
+            status = home.status()
+            view.show(status)
+            if outcome(status, generation) is not Outcome.WORKING:
+                return conclude(status, generation, console)
+            time.sleep(POLL_SECONDS)
+    raise LocalError(
+        f"the process that drove {workflow.metadata.name} ended; its log: {home.folder}/driver.log"
+    )
+
+
+def start_in_background(home: WorkflowHome, file: Path, port: int, console: Console) -> int:
+    """Start the command again as a process of its own and wait until it drives."""
+    log = home.folder / "driver.log"
+    arguments = ["run", str(file), "--local", "--port", str(port)]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "llmworkflow", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + DETACH_SECONDS
+    while (driver := home.driver()) is None or driver["pid"] != process.pid:
+        if process.poll() is not None:
+            click.echo(log.read_text()[-2000:], err=True)
+            return process.returncode or FAILED
+        if time.monotonic() > deadline:
+            raise LocalError(
+                f"process {process.pid} did not start Ray within {DETACH_SECONDS} s; its log: {log}"
+            )
+        time.sleep(POLL_SECONDS)
+    name = home.folder.name
+    console.print(
+        f"{name} runs in the background\n  llmworkflow status {name} --watch\n  llmworkflow stop {name}"
+    )
+    return DONE
+
+
+def conclude(status: LLMWorkflowStatus, generation: int, console: Console, stopped: bool = False) -> int:
+    """Say how it came out, and where it is served unless that was stopped; the exit code."""
+    state = outcome(status, generation)
+    for stage in status.stages:
+        if stage.reason and stage.state == "Failed":
+            console.print(f"[red]{stage.name}: {stage.reason}[/red]: ", end="")
+            console.print(stage.message, markup=False, highlight=False)
+    if stopped:
+        console.print("Stopped; the next run goes on from here.")
+    elif holds(status, ConditionType.AVAILABLE):
+        announce(status, console)
+    return FAILED if state is Outcome.FAILED else DONE
+
+
+def announce(status: LLMWorkflowStatus, console: Console) -> None:
+    """Show the endpoint and how to ask it."""
+    if status.serving is None:
+        return
+    model, url = status.serving.model_id, status.serving.url
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+    console.print(
+        f"\n[bold green]Serving[/bold green] model [bold]{model}[/bold] at {url}/v1", highlight=False
+    )
+    console.print(
+        f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,128 @@
+"""The commands that run nothing: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from llmworkflow.api.load import load_workflow
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.cli.main import COMMANDS, main
+from llmworkflow.local.home import WorkflowHome
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("LLMWORKFLOW_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def home(run: Run, tmp_path: Path) -> WorkflowHome:
+    """A workflow that was applied, and a status."""
+    run("init")
+    home = WorkflowHome(tmp_path / "home", "default", "my-workflow")
+    home.apply(load_workflow(Path("workflow.yaml")))
+    home.save_status(LLMWorkflowStatus(phase="Running", stage="tune", score="exactMatch 0.93"))
+    return home
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    ended = run(command, "--help")
+    assert ended.exit_code == 0
+    assert "Usage" in ended.output
+
+
+def test_the_starter_file_is_valid_and_is_not_overwritten(run: Run) -> None:
+    assert run("init").exit_code == 0
+    assert run("validate", "workflow.yaml").output.strip().endswith("my-workflow is valid, 3 stages")
+    again = run("init")
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+
+
+def test_a_bad_file_ends_with_2_and_its_line(run: Run) -> None:
+    run("init")
+    path = Path("workflow.yaml")
+    path.write_text(path.read_text().replace("learningRate", "learningrate"))
+    ended = run("validate", path)
+    assert ended.exit_code == 2
+    line = next(
+        number for number, text in enumerate(path.read_text().splitlines(), 1) if "learningrate" in text
+    )
+    assert f"workflow.yaml:{line}: " in ended.output
+    assert "learningRate" in ended.output
+
+
+def test_a_missing_file_ends_with_2(run: Run) -> None:
+    ended = run("validate", "nowhere.yaml")
+    assert ended.exit_code == 2
+    assert "nowhere.yaml" in ended.output
+
+
+def test_render_prints_what_kubectl_takes(run: Run, tmp_path: Path) -> None:
+    run("init")
+    path = Path("workflow.yaml")
+    path.write_text(path.read_text().replace("./", "volume:"))
+    ended = run("render", path)
+    assert ended.exit_code == 0
+    kinds = [document["kind"] for document in yaml.safe_load_all(ended.output)]
+    assert kinds.count("RayJob") == 2
+    assert kinds.count("RayService") == 1
+
+
+def test_plan_tells_what_never_ran(run: Run) -> None:
+    run("init")
+    ended = run("plan", "workflow.yaml")
+    assert ended.exit_code == 0
+    assert [line.split()[:3] for line in ended.output.splitlines()[1:]] == [
+        ["tune", "fineTune", "create"],
+        ["score", "batch", "create"],
+        ["chat", "serve", "create"],
+    ]
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_status_prints_the_resource(run: Run, home: WorkflowHome, output: str) -> None:
+    ended = run("status", "my-workflow", "-o", output)
+    content = json.loads(ended.output) if output == "json" else yaml.safe_load(ended.output)
+    assert content["kind"] == "LLMWorkflow"
+    assert content["metadata"]["name"] == "my-workflow"
+    assert content["status"]["phase"] == "Running"
+
+
+def test_status_lists_all_workflows(run: Run, home: WorkflowHome) -> None:
+    ended = run("status")
+    assert "my-workflow" in ended.output
+    assert "exactMatch 0.93" in ended.output
+    assert run("status", "-o", "name").output.strip() == "llmworkflow.llmworkflow.io/my-workflow"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "other"], "no workflow default/other on this machine; there are: default/my-workflow"),
+        (["logs", "my-workflow", "tune"], "has not printed anything yet"),
+        (["logs", "my-workflow", "tuna"], "its stages are tune, score, chat"),
+        (["chat", "my-workflow", "Hello"], "serves nothing now"),
+    ],
+)
+def test_what_is_not_there_is_told(run: Run, home: WorkflowHome, arguments: list[str], told: str) -> None:
+    ended = run(*arguments)
+    assert ended.exit_code == 1
+    assert told in ended.output
+    assert "Traceback" not in ended.output
+
+
+def test_stopping_what_does_not_run_is_done(run: Run, home: WorkflowHome) -> None:
+    ended = run("stop", "my-workflow")
+    assert (ended.exit_code, ended.output.strip()) == (0, "my-workflow is not running")
