@@ -93,6 +93,12 @@ class Command:
             if _environment(process).get(SESSION_VARIABLE) == session
         ]
 
+    def engines(self, name: str) -> list[psutil.Process]:
+        """The processes among them that are vLLM's engine."""
+        return [
+            process for process in self.processes(name) if "EngineCore" in " ".join(_command_line(process))
+        ]
+
     def end(self) -> None:
         """End what this started."""
         for process in self._started:
@@ -125,8 +131,18 @@ def stage_of(workflow: Workflow, name: str) -> dict[str, Any]:
     return stage
 
 
+# A process may end while it is looked at; psutil lets the bare OSError of its files through now and then.
+
+
 def _environment(process: psutil.Process) -> dict[str, str]:
     try:
         return process.environ()
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (psutil.Error, OSError):
         return {}
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except (psutil.Error, OSError):
+        return []

@@ -71,14 +71,14 @@ def test_bad_data_and_models_fail_their_stages(command: Command, demo_workflow: 
     rows = (command.volume / "data" / "test.jsonl").read_text().splitlines()
     (data / "broken.jsonl").write_text("\n".join([*rows[:6], '{"instruction": "cut off', *rows[6:9]]))
     (data / "empty.jsonl").write_text("")
-    (data / "column.jsonl").write_text(json.dumps({"instruction": "a", "text": "b", "output": "c"}) + "\n")
+    (data / "column.jsonl").write_text(json.dumps({"task": "a", "input": "b", "output": "c"}) + "\n")
     workflow = deepcopy(demo_workflow)
     workflow["metadata"]["name"] = "bad"
     told = {
         "missing": ("FileNotFound", "volume:bad/missing.jsonl"),
         "broken": ("DataInvalid", "bad/broken.jsonl", "line 7"),
         "empty": ("DataEmpty", "volume:bad/empty.jsonl"),
-        "column": ("ColumnMissing", "bad/column.jsonl", "input"),
+        "column": ("ColumnMissing", "bad/column.jsonl", "column instruction"),
     }
     workflow["spec"]["stages"] = [
         {"name": name, "dependsOn": [], "batch": {"input": {"uri": f"volume:bad/{name}.jsonl"}}}

@@ -2,13 +2,11 @@
 
 import json
 import math
-import os
 import signal
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from .harness import Command, Workflow, stage_of, wait_until
@@ -103,10 +101,12 @@ def test_a_killed_batch_worker_loses_and_doubles_no_row(command: Command, demo_w
     base["batch"]["output"] = {"format": "jsonl"}
     workflow["spec"]["stages"] = [base]
     process = command.start("run", command.write(workflow), "--local")
-    wait_until(lambda: _engine_worker(command) is not None, 240, "a worker with an engine")
-    worker = _engine_worker(command)
+    wait_until(lambda: command.stages("rows"), 120, "a status")
+    wait_until(lambda: command.engines("rows"), 240, "a worker with an engine")
+    worker = command.engines("rows")[0].parent()
     assert worker is not None
-    os.kill(worker.pid, signal.SIGKILL)
+    assert worker.name().startswith("ray::")
+    worker.kill()
 
     assert process.wait(400) == 0
 
@@ -119,11 +119,3 @@ def test_a_killed_batch_worker_loses_and_doubles_no_row(command: Command, demo_w
         for line in (command.volume / "data" / "test.jsonl").read_text().splitlines()
     ]
     assert sorted(rows) == sorted(asked)
-
-
-def _engine_worker(command: Command) -> psutil.Process | None:
-    try:
-        found = command.processes("rows")
-    except FileNotFoundError:
-        return None
-    return next((item for item in found if "EngineCore" in " ".join(item.cmdline())), None)

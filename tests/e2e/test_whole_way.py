@@ -31,9 +31,9 @@ def ask(url: str, text: str) -> str:
     return "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
 
 
-def engines(command: Command) -> set[int]:
+def engine_of(command: Command) -> set[int]:
     """The processes of the engine."""
-    return {process.pid for process in command.processes(NAME) if "EngineCore" in " ".join(process.cmdline())}
+    return {process.pid for process in command.engines(NAME)}
 
 
 def test_the_tuned_model_beats_the_base(serving: dict[str, Any]) -> None:
@@ -70,7 +70,7 @@ def test_clients_get_streams(serving: dict[str, Any], command: Command) -> None:
 def test_only_the_gate_is_judged_anew(
     serving: dict[str, Any], command: Command, demo_workflow: Workflow
 ) -> None:
-    before, engine = command.stages(NAME), engines(command)
+    before, engine = command.stages(NAME), engine_of(command)
     edited = deepcopy(demo_workflow)
     stage_of(edited, "score")["gates"][0]["min"] = 1.01
 
@@ -85,14 +85,14 @@ def test_only_the_gate_is_judged_anew(
         )
     conditions = {item["type"]: item["status"] for item in command.status(NAME)["conditions"]}
     assert (conditions["Ready"], conditions["Available"]) == ("False", "True")
-    assert engines(command) == engine != set()
+    assert engine_of(command) == engine != set()
     assert ask(serving["url"], "Iron Harbor was released in 2009.")
 
 
 def test_a_model_that_learned_nothing_is_never_served(
     serving: dict[str, Any], command: Command, demo_workflow: Workflow
 ) -> None:
-    before, engine = command.stages(NAME), engines(command)
+    before, engine = command.stages(NAME), engine_of(command)
     edited = deepcopy(demo_workflow)
     stage_of(edited, "tune")["fineTune"]["training"]["learningRate"] = 0
 
@@ -104,7 +104,7 @@ def test_a_model_that_learned_nothing_is_never_served(
     assert after["tune"]["state"] == "Succeeded"
     assert after["score"]["reason"] == "GateNotMet"
     assert after["score"]["metrics"]["exactMatch"]["value"] <= 0.2
-    assert engines(command) == engine
+    assert engine_of(command) == engine
     assert ask(serving["url"], "Iron Harbor was released in 2009.")
 
 
