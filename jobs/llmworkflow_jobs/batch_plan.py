@@ -42,6 +42,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         config.prompt,
         model.load_tokenizer(config, chosen.folder),
         with_reference=section["evaluate"] is not None,
+        source=section["input"]["uri"],
     )
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))

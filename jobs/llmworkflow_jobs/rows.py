@@ -85,17 +85,21 @@ def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None) -> list[str]:
 
 
 def ask(
-    chosen: Iterable[tuple[str | int, Row]], prompt: Mapping[str, Any], tokenizer: Any, with_reference: bool
+    chosen: Iterable[tuple[str | int, Row]],
+    prompt: Mapping[str, Any],
+    tokenizer: Any,
+    with_reference: bool,
+    source: str,
 ) -> list[Request]:
     """The request of each row; a row that does not fit the prompt gets one with an error.
 
     If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
-    row's problem is raised, as ColumnMissing or DataInvalid.
+    row's problem is raised, as ColumnMissing or DataInvalid, with the `source` of the rows.
     """
     requests = [_request(row_id, row, prompt, tokenizer, with_reference) for row_id, row in chosen]
     usable = [request for request in requests if request.error is None]
     if not usable or (with_reference and all(request.reference is None for request in usable)):
-        _raise_problem(requests[0], prompt, with_reference)
+        _raise_problem(requests[0], prompt, with_reference, source)
     return requests
 
 
@@ -165,17 +169,14 @@ def _reference(row: Row, prompt: Mapping[str, Any]) -> str | None:
         return None
 
 
-def _raise_problem(request: Request, prompt: Mapping[str, Any], with_reference: bool) -> None:
+def _raise_problem(request: Request, prompt: Mapping[str, Any], with_reference: bool, source: str) -> None:
+    where = f"{source}, row {request.row_id}"
     try:
         check_row(request.row, prompt, response=with_reference)
     except RowError as error:
         reason = "ColumnMissing" if error.missing else "DataInvalid"
-        raise JobError(
-            reason, f"row {request.row_id}, {error}; name the data's columns in prompt.columns"
-        ) from error
-    raise JobError(
-        "DataInvalid", f"row {request.row_id} does not fit the model's chat template: {request.error}"
-    )
+        raise JobError(reason, f"{where}, {error}; name the data's columns in prompt.columns") from error
+    raise JobError("DataInvalid", f"{where} does not fit the model's chat template: {request.error}")
 
 
 def _table(rows: Sequence[Row]) -> pa.Table:

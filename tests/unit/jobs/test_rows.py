@@ -21,6 +21,7 @@ PROMPT = {
     "columns": {"instruction": "instruction", "input": "input", "output": "output"},
     "chatTemplateKwargs": {},
 }
+SOURCE = "volume:test.jsonl"
 ROW = {"instruction": "name", "input": "what", "output": "inform"}
 REQUEST = Request(7, ROW, [{"role": "user", "content": "name\nwhat"}], [1, 2, 3], "inform")
 
@@ -59,7 +60,9 @@ def test_ids_must_be_there_and_unique(data: list[dict[str, Any]], message: str) 
 
 
 def test_a_bad_row_gets_an_error_and_the_others_a_request(chat_tokenizer: Any) -> None:
-    good, bad = rows.ask([(0, ROW), (1, {"input": "what"})], PROMPT, chat_tokenizer, with_reference=True)
+    good, bad = rows.ask(
+        [(0, ROW), (1, {"input": "what"})], PROMPT, chat_tokenizer, with_reference=True, source=SOURCE
+    )
     assert good.error is None
     assert good.reference == "inform"
     assert chat_tokenizer.decode(good.token_ids).endswith("<|im_start|>assistant\n")
@@ -79,13 +82,15 @@ def test_a_bad_row_gets_an_error_and_the_others_a_request(chat_tokenizer: Any) -
 def test_rows_that_all_fail_the_same_way_are_wrong_columns(
     chat_tokenizer: Any, row: dict[str, Any], reason: str, column: str
 ) -> None:
-    with pytest.raises(JobError, match=column) as caught:
-        rows.ask([(0, row), (1, row)], PROMPT, chat_tokenizer, with_reference=True)
+    with pytest.raises(JobError, match=f"{SOURCE}, row 0, column {column}") as caught:
+        rows.ask([(0, row), (1, row)], PROMPT, chat_tokenizer, with_reference=True, source=SOURCE)
     assert caught.value.reason == reason
 
 
 def test_no_reference_is_needed_where_nothing_is_scored(chat_tokenizer: Any) -> None:
-    (request,) = rows.ask([(0, {"instruction": "name"})], PROMPT, chat_tokenizer, with_reference=False)
+    (request,) = rows.ask(
+        [(0, {"instruction": "name"})], PROMPT, chat_tokenizer, with_reference=False, source=SOURCE
+    )
     assert (request.reference, request.error) == (None, None)
 
 
