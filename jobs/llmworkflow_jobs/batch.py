@@ -9,20 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from llmworkflow_jobs import replay, report, rows, sampling, storage
+from llmworkflow_jobs import comparison, replay, report, rows, sampling, storage
 from llmworkflow_jobs.batch_plan import Plan, prepare
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.evaluate import Scored, evaluate
+from llmworkflow_jobs.inference_model import InferenceModel, on_base
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.rows import Answer, Request
+from llmworkflow_jobs.scoring import needs_base, score
 
-# Folder of the rows inside the artifact.
-ROWS = "rows"
+# Folder of the base model's rows inside the artifact, where a gate compares with them.
+BASE_ROWS = "base"
 
 logger = logging.getLogger(__name__)
 
@@ -39,23 +39,55 @@ def main(config: JobConfig, report: Report) -> None:
 
     import ray  # slow to import: bad input is told before
 
-    from llmworkflow_jobs.generation import generate
-
     ray.init(logging_level=logging.WARNING)
     started = time.monotonic()
-    stream = generate(plan.requests, plan.model, plan.parameters, config)
-    answers = collect(plan.requests, stream, config.section["onRowError"], report)
+    answers = _answers(plan, plan.model, config, report)
     seconds = time.monotonic() - started
 
+    results = _results(plan, answers)
+    base = _base_results(plan, config, report)
+    terms = _terms(plan, config, report)
+    metrics = score(plan, results, base, terms, config) | _counts(results) | plan.overlap
+    metrics |= _rates(results, seconds)
+    for folder, found in ((rows.FOLDER, results), (BASE_ROWS, base)):
+        if found:
+            filesystem, path = storage.open_uri(f"{config.output_uri}/{folder}", config)
+            rows.write(found, config.section["output"]["format"], filesystem, path)
+    artifact = _publish(plan, answers, metrics, terms, config, report)
+    report.metrics(metrics)
+    report.succeed(artifact)
+
+
+def _answers(plan: Plan, model: InferenceModel, config: JobConfig, report: Report) -> list[Answer | None]:
+    from llmworkflow_jobs.generation import generate
+
+    stream = generate(plan.requests, model, plan.parameters, config)
+    return collect(plan.requests, stream, config.section["onRowError"], report)
+
+
+def _results(plan: Plan, answers: Sequence[Answer | None]) -> list[Row]:
     limit = plan.parameters["max_tokens"]
-    results = [
+    return [
         rows.result(request, answer, plan.columns, limit)
         for request, answer in zip(plan.requests, answers, strict=True)
     ]
-    metrics = _scores(results, config) | _rates(results, seconds)
-    artifact = _publish(plan, answers, results, metrics, config, report)
-    report.metrics(metrics)
-    report.succeed(artifact)
+
+
+def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
+    """The rows of the base model, asked as the candidate was; none where no gate compares with it."""
+    if not needs_base(config):
+        return []
+    report.progress(0, 1, "starting the engine of the base model, with which a gate compares")
+    return _results(plan, _answers(plan, on_base(config, plan.base.folder), config, report))
+
+
+def _terms(plan: Plan, config: JobConfig, report: Report) -> dict[str, str]:
+    sampling = plan.requested | {"generationConfig": config.model["generationConfig"]}
+    return comparison.terms(plan.requests, sampling, _data(plan, report))
+
+
+def _data(plan: Plan, report: Report) -> dict[str, str]:
+    return {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
 
 
 def collect(
@@ -96,12 +128,9 @@ class _Progress:
             self._report.progress(self._done, self._total, f"{self._done} of {self._total} rows")
 
 
-def _scores(results: Sequence[Row], config: JobConfig) -> dict[str, Any]:
-    """The metrics that `evaluate` asks for, and how many rows there are, failed and were cut at maxTokens."""
-    scored = [Scored(row["generated_text"], row["reference"], row["truncated"]) for row in results]
-    names = (config.section["evaluate"] or {}).get("metrics", ())
+def _counts(results: Sequence[Row]) -> dict[str, int]:
+    """How many rows there are, failed and were cut at maxTokens."""
     return {
-        **{name: asdict(score) for name, score in evaluate(scored, names).items()},
         "rows": len(results),
         "rowErrors": sum(row["error"] is not None for row in results),
         "rowsTruncated": sum(row["truncated"] for row in results),
@@ -117,13 +146,11 @@ def _rates(results: Sequence[Row], seconds: float) -> dict[str, float]:
 def _publish(
     plan: Plan,
     answers: Sequence[Answer | None],
-    results: Sequence[Row],
     metrics: dict[str, Any],
+    terms: dict[str, str],
     config: JobConfig,
     report: Report,
 ) -> dict[str, str]:
-    filesystem, folder = storage.open_uri(f"{config.output_uri}/{ROWS}", config)
-    rows.write(results, config.section["output"]["format"], filesystem, folder)
     answered = [(request, answer) for request, answer in zip(plan.requests, answers, strict=True) if answer]
     reproducible = sampling.is_reproducible(plan.parameters)
     replay.write(replay.choose(answered, plan.requested, reproducible), config)
@@ -132,12 +159,13 @@ def _publish(
         "model": config.inputs[config.section["model"]["stage"]]["artifact"]
         if config.section["model"]
         else None,
-        "data": {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source},
+        "data": _data(plan, report),
         "sampling": plan.parameters,
         "seed": config.section["input"]["seed"],
+        "evaluation": terms,
         "metrics": metrics,
     }
-    return storage.publish(config, "rows", [ROWS, replay.FILE], lineage)
+    return storage.publish(config, "rows", [rows.FOLDER, BASE_ROWS, replay.FILE], lineage)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ class JobConfig:
     section: Mapping[str, Any]
     accelerator: Mapping[str, Any] | None = None
     inputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    incumbents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pinned: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -92,6 +93,7 @@ def parse(document: Mapping[str, Any], path: str = "configuration") -> JobConfig
             section=document[kind],
             accelerator=document.get("accelerator"),
             inputs=document.get("inputs") or {},
+            incumbents=document.get("incumbents") or {},
             pinned=document.get("pinned") or {},
         )
     except KeyError as error:

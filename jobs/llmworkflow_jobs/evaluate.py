@@ -2,82 +2,95 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from llmworkflow_jobs.metrics import METRICS
-
-# Quantile of the standard normal distribution for a two-sided interval of 95 %.
-_Z = 1.959963984540054
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a row contributes.
-
-    The generated text is None if the row failed, the reference is None if it has none; `truncated` says that generation
-    stopped at the limit of tokens.
-    """
-
-    generated: str | None
-    reference: str | None
-    truncated: bool = False
+from llmworkflow_jobs import intervals
+from llmworkflow_jobs.metrics import Metric, Scored
+from llmworkflow_jobs.own_metric import MetricError, number
 
 
 @dataclass(frozen=True)
 class Score:
     """A metric over `n` rows: its mean with the bounds of the 95 % interval, and counts of rows.
 
-    `errors` are rows that failed, `truncated` those cut at the limit of tokens, `missing` those without a reference.
+    `errors` are rows that failed, `truncated` those cut at the limit of tokens, `missing` those that were answered and
+    lack the reference that the metric compares with. Without a value, `message` says why there is none.
     """
 
-    value: float
-    low: float
-    high: float
+    value: float | None
+    low: float | None
+    high: float | None
     n: int
     errors: int
     truncated: int
     missing: int
+    message: str = ""
 
 
-def evaluate(rows: Sequence[Scored], metrics: Iterable[str]) -> dict[str, Score]:
-    """Score of each metric over all rows. Metrics are names of METRICS."""
-    return {name: _score(rows, name) for name in metrics}
+@dataclass(frozen=True)
+class Evaluation:
+    """A metric of a batch, and the points of each row; none where the metric failed."""
+
+    score: Score
+    points: list[float] | None
 
 
-def wilson_interval(value: float, n: int) -> tuple[float, float]:
-    """Bounds of the 95 % interval of a proportion `value` of `n` rows; (0, 1) for no rows.
-
-    Wilson's score interval (E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference,
-    Journal of the American Statistical Association 22, 1927, 209-212). It stays within 0 and 1 and keeps its coverage
-    near both ends, where tuned models end up.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    shrink = 1 + _Z**2 / n
-    centre = (value + _Z**2 / (2 * n)) / shrink
-    margin = _Z / shrink * math.sqrt(value * (1 - value) / n + _Z**2 / (4 * n**2))
-    # At 0 and 1 the interval ends there, which rounding would miss by a hair.
-    return (centre - margin if value > 0 else 0.0), (centre + margin if value < 1 else 1.0)
+def evaluate(rows: Sequence[Scored], metrics: Mapping[str, Metric], seed: int) -> dict[str, Evaluation]:
+    """Each metric over all rows; `seed` is that of the bootstrap."""
+    return {name: _evaluate(rows, name, metric, seed) for name, metric in metrics.items()}
 
 
-def _score(rows: Sequence[Scored], metric: str) -> Score:
-    total = math.fsum(_points(row, metric) for row in rows)
-    value = total / len(rows) if rows else 0.0
-    low, high = wilson_interval(value, len(rows))
+def points(rows: Sequence[Scored], metric: Metric) -> list[float]:
+    """The metric of every row. Raises MetricError if it has no number for one of them."""
+    return [_points(row, metric) for row in rows]
+
+
+def groups(rows: Sequence[Scored]) -> list[str] | None:
+    """The group of each row, or None where each stands for itself."""
+    found = [row.group for row in rows if row.group is not None]
+    return found or None
+
+
+def group_of(row: Mapping[str, Any], row_id: str | int, column: str | None) -> str | None:
+    """What a row shares with others by its value in column `evaluate.groupBy`; without one it stands for itself."""
+    if column is None:
+        return None
+    return json.dumps(row[column], sort_keys=True, default=str) if column in row else f"row {row_id}"
+
+
+def _evaluate(rows: Sequence[Scored], name: str, metric: Metric, seed: int) -> Evaluation:
+    try:
+        found = points(rows, metric)
+    except MetricError as error:
+        return Evaluation(_score(rows, metric, (None, None, None), f"metric {name} failed: {error}"), None)
+    value = math.fsum(found) / len(rows) if rows else 0.0
+    bounds = intervals.of_mean(found, groups(rows), seed)
+    return Evaluation(_score(rows, metric, (value, *bounds)), found)
+
+
+def _score(
+    rows: Sequence[Scored],
+    metric: Metric,
+    numbers: tuple[float | None, float | None, float | None],
+    message: str = "",
+) -> Score:
+    answered = [row for row in rows if row.generated is not None]
     return Score(
-        value=value,
-        low=low,
-        high=high,
+        *numbers,
         n=len(rows),
-        errors=sum(row.generated is None for row in rows),
+        errors=len(rows) - len(answered),
         truncated=sum(row.truncated for row in rows),
-        missing=sum(row.reference is None for row in rows),
+        missing=sum(metric.compares and row.reference is None for row in answered),
+        message=message,
     )
 
 
-def _points(row: Scored, metric: str) -> float:
-    if row.generated is None or row.reference is None:
+def _points(row: Scored, metric: Metric) -> float:
+    if row.generated is None or (metric.compares and row.reference is None):
         return 0.0
-    return METRICS[metric](row.generated, row.reference)
+    return number(partial(metric.score, row), f"row {row.row_id}") if metric.own else float(metric.score(row))

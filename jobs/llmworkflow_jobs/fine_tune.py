@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from llmworkflow_jobs import model, report, storage, training_options
+from llmworkflow_jobs import model, overlap, report, storage, training_options
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.training_data import TrainingRows, load_rows
@@ -31,6 +31,7 @@ def main(config: JobConfig, report: Report) -> None:
     rows = load_rows(config, report)
     report.progress(0, 1, f"{len(rows.train)} rows read, the trainer starts")
     result = _train(config, rows, Progress(report))
+    overlap.write(rows.train, config)
     artifact = _publish(config, base, result, report)
     report.metrics(result["metrics"])
     report.succeed(artifact)
@@ -69,7 +70,7 @@ def _publish(
         "seed": training["seed"],
         "metrics": result["metrics"],
     }
-    return storage.publish(config, kind, [kind, "training.jsonl"], lineage)
+    return storage.publish(config, kind, [kind, "training.jsonl", overlap.FILE], lineage)
 
 
 def _report_again(artifact: dict[str, str], manifest: dict[str, Any], report: Report) -> None:

@@ -28,6 +28,10 @@ _RESULT_TYPES = {
     "error": pa.string(),
 }
 RESULT_COLUMNS = ("row_id", *_RESULT_TYPES)
+# Where the rows lie in an artifact.
+FOLDER = "rows"
+# Before the name of a metric: the column with what a row got by it.
+SCORE = "score_"
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,17 @@ def select(rows: Sequence[Row], spec: Mapping[str, Any]) -> list[tuple[str | int
     return _by_column(rows, taken, spec["idColumn"])
 
 
-def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None) -> list[str]:
+def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None, metrics: Iterable[str] = ()) -> list[str]:
     """Columns of the input that the result has: those of `output.keep`, or all in the order in which they appear.
 
-    Raises ColumnMissing for one that no row has, and OptionInvalid for one with the name of a column of the result.
+    The result has a column for each of `metrics` too. Raises ColumnMissing for one that no row has, and OptionInvalid
+    for one with the name of a column of the result.
     """
     present = list(dict.fromkeys(name for row in rows for name in row))
     columns = present if keep is None else list(keep)
+    taken = {*RESULT_COLUMNS, *(f"{SCORE}{metric}" for metric in metrics)}
     for name in columns:
-        if name in RESULT_COLUMNS:
+        if name in taken:
             raise JobError(
                 "OptionInvalid",
                 f"column {name} of the input is also one of the result; rename it, or leave it out of output.keep",
@@ -91,12 +97,12 @@ def ask(
     with_reference: bool,
     source: str,
 ) -> list[Request]:
-    """The request of each row; a row that does not fit the prompt gets one with an error.
+    """The request of each row, with its reference if it has one; a row that does not fit the prompt gets an error.
 
     If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
     row's problem is raised, as ColumnMissing or DataInvalid, with the `source` of the rows.
     """
-    requests = [_request(row_id, row, prompt, tokenizer, with_reference) for row_id, row in chosen]
+    requests = [_request(row_id, row, prompt, tokenizer) for row_id, row in chosen]
     usable = [request for request in requests if request.error is None]
     if not usable or (with_reference and all(request.reference is None for request in usable)):
         _raise_problem(requests[0], prompt, with_reference, source)
@@ -133,6 +139,18 @@ def write(rows: Sequence[Row], format: str, filesystem: fs.FileSystem, folder: s
                 stream.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
 
 
+def read(filesystem: fs.FileSystem, folder: str) -> list[Row]:
+    """The rows that `write` wrote."""
+    rows: list[Row] = []
+    for info in filesystem.get_file_info(fs.FileSelector(folder)):
+        with filesystem.open_input_file(info.path) as stream:
+            if info.extension == "parquet":
+                rows.extend(parquet.read_table(stream).to_pylist())
+            else:
+                rows.extend(json.loads(line) for line in stream.read().split(b"\n") if line)
+    return rows
+
+
 def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[tuple[str | int, Row]]:
     first: dict[str | int, int] = {}
     for index in taken:
@@ -151,15 +169,13 @@ def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[t
     return [(row_id, rows[index]) for row_id, index in first.items()]
 
 
-def _request(
-    row_id: str | int, row: Row, prompt: Mapping[str, Any], tokenizer: Any, with_reference: bool
-) -> Request:
+def _request(row_id: str | int, row: Row, prompt: Mapping[str, Any], tokenizer: Any) -> Request:
     try:
         messages = messages_of(row, prompt)
         token_ids = prompt_token_ids(tokenizer, messages, prompt["chatTemplateKwargs"])
     except (RowError, jinja2.TemplateError) as error:  # the second comes from the model's own chat template
         return Request(row_id, row, [], [], error=str(error))
-    return Request(row_id, row, messages, token_ids, _reference(row, prompt) if with_reference else None)
+    return Request(row_id, row, messages, token_ids, _reference(row, prompt))
 
 
 def _reference(row: Row, prompt: Mapping[str, Any]) -> str | None:
@@ -182,9 +198,16 @@ def _raise_problem(request: Request, prompt: Mapping[str, Any], with_reference: 
 def _table(rows: Sequence[Row]) -> pa.Table:
     try:
         found = pa.Table.from_pylist(rows).schema
-        schema = pa.schema([field.with_type(_RESULT_TYPES.get(field.name, field.type)) for field in found])
+        schema = pa.schema([field.with_type(_type(field)) for field in found])
         return pa.Table.from_pylist(rows, schema=schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise JobError(
             "DataInvalid", f"a kept column has values of several types ({error}); set output.format: jsonl"
         ) from error
+
+
+def _type(field: pa.Field) -> pa.DataType:
+    """The type of a column that may hold nothing at all: of rows that all failed, or of a metric that did."""
+    if field.name.startswith(SCORE) and pa.types.is_null(field.type):
+        return pa.float64()
+    return _RESULT_TYPES.get(field.name, field.type)

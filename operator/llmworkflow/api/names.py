@@ -118,6 +118,10 @@ class JobReason(Explained):
     DATA_INVALID = "DataInvalid", "A row cannot be read; the message has file, line and column."
     COLUMN_MISSING = "ColumnMissing", "A row lacks a column of the prompt."
     DATA_EMPTY = "DataEmpty", "A source holds no rows."
+    DATA_OVERLAP = (
+        "DataOverlap",
+        "Prompts to be scored were trained on; take them out, or set evaluate.onOverlap.",
+    )
     INPUT_CHANGED = "InputChanged", "Data or the model changed since an earlier run of the revision."
     MODEL_INVALID = (
         "ModelInvalid",

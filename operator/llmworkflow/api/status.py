@@ -56,18 +56,22 @@ Number = Annotated[float | None, BeforeValidator(_finite)]
 class Comparison(SpecModel):
     """A candidate against an incumbent on the same rows."""
 
-    difference: Number
-    """Candidate less incumbent."""
+    difference: Number = None
+    """Candidate less incumbent; none where they cannot be compared."""
     low: Number = None
     """Lower end of the difference's interval."""
     high: Number = None
     """Upper end of the difference's interval."""
+    confidence: Number = None
+    """Confidence of that interval."""
     n: int | None = None
     """Rows compared."""
     incumbent_revision: str | None = None
     """Revision of the incumbent's producer."""
     comparable: bool = True
     """False where the incumbent was measured by another evaluation."""
+    message: str = ""
+    """Why they cannot be compared."""
 
 
 class Metric(SpecModel):
@@ -86,7 +90,9 @@ class Metric(SpecModel):
     truncated: int | None = None
     """Answers cut at maxTokens."""
     missing: int | None = None
-    """Rows without an answer or reference; they count as 0."""
+    """Answered rows without the reference to compare with; they count as 0."""
+    message: str = ""
+    """Why there is no value."""
     comparisons: dict[str, Comparison] = {}
     """Against `serving`, `base` or a stage."""
 

@@ -21,6 +21,13 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Incumbent(Input):
+    """The finished stage whose rows a gate compares with; without an artifact, the base model."""
+
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Work:
     """Everything beside the spec that a stage's job is told; `render` makes its configuration from both."""
 
@@ -29,7 +36,7 @@ class Work:
     revision: str
     attempt: int
     inputs: Mapping[str, Input] = field(default_factory=dict)  # by stage
-    incumbents: Mapping[str, Input] = field(default_factory=dict)  # whose rows gates compare with, by target
+    incumbents: Mapping[str, Incumbent] = field(default_factory=dict)  # by the name of the comparison
     pinned: Mapping[str, str] = field(default_factory=dict)  # digest by uri
     settings: str = ""  # digest of every setting that the child is rendered from; kept as an annotation
     replay: str | None = None  # the batch whose rows verify an endpoint

@@ -7,7 +7,7 @@ from llmworkflow.api.fields import JsonObject, SpecModel
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.core.actions import Input, Work
+from llmworkflow.core.actions import Incumbent, Input, Work
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.settings import Settings
@@ -47,7 +47,7 @@ def stage_config(
         "model": public(spec.model),
         "prompt": public(spec.prompt),
         "inputs": _inputs(work.inputs),
-        "incumbents": _inputs(work.incumbents),
+        "incumbents": _incumbents(work.incumbents),
         "pinned": dict(work.pinned),
         work.kind: public(stage.work),
     }
@@ -86,15 +86,20 @@ def _accelerator(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> Jso
 
 
 def _inputs(inputs: Mapping[str, Input]) -> JsonObject:
+    return {name: _input(item) for name, item in inputs.items()}
+
+
+def _incumbents(incumbents: Mapping[str, Incumbent]) -> JsonObject:
+    return {name: _input(item) | {"confidence": item.confidence} for name, item in incumbents.items()}
+
+
+def _input(item: Input) -> JsonObject:
     return {
-        name: {
-            "stage": item.stage,
-            "kind": item.kind,
-            "revision": item.revision,
-            "attempt": item.attempt,
-            "artifact": item.artifact.dump() if item.artifact else None,
-        }
-        for name, item in inputs.items()
+        "stage": item.stage,
+        "kind": item.kind,
+        "revision": item.revision,
+        "attempt": item.attempt,
+        "artifact": item.artifact.dump() if item.artifact else None,
     }
 
 

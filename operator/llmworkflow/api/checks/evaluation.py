@@ -18,6 +18,7 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         if stage.batch and stage.batch.evaluate:
             path: Path = ("spec", "stages", position, "batch", "evaluate")
             yield from _bad_metrics(path, stage.batch.evaluate, workflow.spec.prompt)
+            yield from _bad_pattern(path, stage.batch.evaluate)
             yield from _too_few_rows(path, stage.batch.evaluate, stage.batch)
 
 
@@ -33,6 +34,14 @@ def _bad_metrics(path: Path, evaluate: Evaluate, prompt: Prompt) -> Iterator[Pro
             yield Problem(
                 where, "has no reference to compare with", "set spec.prompt.custom.response", value=metric
             )
+
+
+def _bad_pattern(path: Path, evaluate: Evaluate) -> Iterator[Problem]:
+    try:
+        re.compile(evaluate.regex or "")
+    except re.error as error:
+        told = f"is no regular expression of Python: {error}"
+        yield Problem((*path, "regex"), told, "correct it", value=evaluate.regex)
 
 
 def _too_few_rows(path: Path, evaluate: Evaluate, batch: Batch) -> Iterator[Problem]:

@@ -94,16 +94,20 @@ class Evaluate(SpecModel):
         ),
     )
 
-    metrics: Result[Annotated[list[MetricName], Field(min_length=1, max_length=32)]]
-    """Metrics to compute: exactMatch, tokenF1, jsonValid, regex, stopRate, or module:function for your own."""
+    # a stage has 32 metrics, and a batch also counts rows, errors and the like
+    metrics: Result[Annotated[list[MetricName], Field(min_length=1, max_length=24)]]
+    """Metrics to compute: exactMatch, tokenF1, jsonValid, regex, stopRate, or module:function for your own, which is
+    called with answer, reference and row and returns a number."""
     min_rows: Operational[Positive | None] = None
     """Fewest rows on which a gate accepts a score; any number when unset."""
     max_error_rate: Operational[Annotated[float, Field(ge=0, le=1)] | None] = None
     """Largest part of failed rows with which a gate accepts a score; any when unset, and each counts as 0."""
     group_by: Result[Text | None] = None
     """Column whose equal values count as one draw in intervals; each row is one when unset."""
+    on_overlap: Operational[Literal["fail", "continue"]] = "fail"
+    """Whether prompts that the tuned model was trained on end the stage, or are counted only, as targets always are."""
     regex: Result[Text | None] = None
-    """Pattern of the metric regex."""
+    """Pattern of the metric regex, in Python's syntax; it may match anywhere in an answer."""
     seed: Result[int] = 0
     """Seed of the bootstrap behind intervals and comparisons."""
 

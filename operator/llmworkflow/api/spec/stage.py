@@ -30,7 +30,7 @@ class Gate(SpecModel):
     by: Operational[float] = 0.0
     """Difference to what betterThan names that must be exceeded."""
     confidence: Operational[Annotated[float, Field(gt=0.5, lt=1)]] = 0.95
-    """Confidence with which the difference must be exceeded."""
+    """Confidence of the interval around the difference, whose lower end must exceed `by`."""
 
 
 class Approval(SpecModel):

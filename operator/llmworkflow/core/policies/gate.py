@@ -96,7 +96,8 @@ def _check(view: View, gate: Gate) -> Objection | None:
     if metric is None or metric.value is None:
         known = ", ".join(sorted(view.status.metrics)) or "none"
         value = "is not a number" if metric else "was not measured"
-        return Objection(Reason.METRIC_MISSING, f"metric {gate.metric} {value}; measured: {known}")
+        why = (metric and metric.message) or f"measured: {known}"
+        return Objection(Reason.METRIC_MISSING, f"metric {gate.metric} {value}; {why}")
     if gate.min is not None and metric.value < gate.min:
         return Objection(Reason.GATE_NOT_MET, f"{gate.metric} {metric.value:.6g} < {gate.min:g}")
     if gate.max is not None and metric.value > gate.max:
@@ -108,19 +109,34 @@ def _compare(view: View, gate: Gate, target: str, metric: Metric) -> Objection |
     """The candidate must be better by more than `by`, at the confidence of the job's interval."""
     comparison = _comparison(view, target, metric)
     if comparison is None or not comparison.comparable or comparison.low is None:
+        return Objection(Reason.INCOMPARABLE, _incomparable(view, gate, target, comparison))
+    measured = comparison.confidence or gate.confidence
+    if comparison.low > gate.by and measured >= gate.confidence:
+        return None
+    if measured != gate.confidence:
         return Objection(
             Reason.INCOMPARABLE,
-            f"{gate.metric} was not compared with {target} on the same rows by the same evaluation; "
-            f"run `retry --from {view.stage.name}` to compare with what is there now",
+            f"{gate.metric} was compared with {target} at {100 * measured:g} %, the gate asks for "
+            f"{100 * gate.confidence:g} %; run `retry --from {view.stage.name}`",
         )
-    if comparison.low > gate.by:
-        return None
     bounds = (comparison.difference, comparison.low, comparison.high)
     difference, low, high = ("unknown" if bound is None else f"{bound:+.4g}" for bound in bounds)
     return Objection(
         Reason.GATE_NOT_MET,
         f"{gate.metric} is {difference} against {target}, between {low} and {high} at "
         f"{100 * gate.confidence:g} %; more than {gate.by:g} is asked for",
+    )
+
+
+def _incomparable(view: View, gate: Gate, target: str, comparison: Comparison | None) -> str:
+    if comparison and comparison.message:
+        return (
+            f"{gate.metric} cannot be compared with {target}: {comparison.message}; "
+            "measure both alike, or compare with base"
+        )
+    return (
+        f"{gate.metric} was not compared with {target} on the same rows by the same evaluation; "
+        f"run `retry --from {view.stage.name}` to compare with what is there now"
     )
 
 

@@ -1,7 +1,7 @@
 """With whom a gate compares: what serves, the base model, or a stage."""
 
 from llmworkflow.api.status import Promotion, Verdict
-from llmworkflow.core.actions import Input
+from llmworkflow.core.actions import Incumbent, Input
 from llmworkflow.core.graph import COMPARED_WITH, dependents
 from llmworkflow.core.promotions import wanted
 from llmworkflow.core.view import View, verdict_of
@@ -10,11 +10,18 @@ BASE = "base"
 SERVING = "serving"
 
 
-def incumbents(view: View) -> dict[str, Input]:
-    """Whose rows the stage's job compares its own with, by the name under which it reports that."""
-    targets = dict.fromkeys(gate.better_than for gate in view.stage.gates if gate.better_than)
-    found = (incumbent(view, target) for target in targets)
-    return dict(item for item in found if item is not None)
+def incumbents(view: View) -> dict[str, Incumbent]:
+    """Whose rows the stage's job compares its own with, by the name under which it reports that.
+
+    Gates that compare with the same one share the comparison, which is as sure as the strictest of them asks.
+    """
+    found: dict[str, Incumbent] = {}
+    for gate in view.stage.gates:
+        if gate.better_than and (known := incumbent(view, gate.better_than)):
+            name, evaluation = known
+            surest = max(gate.confidence, found[name].confidence if name in found else 0)
+            found[name] = Incumbent(**vars(evaluation), confidence=surest)
+    return found
 
 
 def incumbent(view: View, target: str) -> tuple[str, Input] | None:
