@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmworkflow.api.fields import SpecModel
-from llmworkflow.api.spec.batch import Batch
+from llmworkflow.api.spec.batch import Batch, Evaluate
 from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.model import Model, Prompt
 from llmworkflow.api.spec.serve import Serve
@@ -57,7 +57,7 @@ def stage_document() -> Callable[..., dict[str, Any]]:
     """A function (kind, storage's uri, **changes) that returns the JSON document of a stage's configuration.
 
     It is as the operator writes it. A change is merged into the section or document of its name, such as
-    training={"maxSteps": 3} or stage={"attempt": 2}.
+    training={"maxSteps": 3} or stage={"attempt": 2}; what evaluate leaves out is at its default.
     """
 
     def make(kind: str, storage_uri: str, **changes: Any) -> dict[str, Any]:
@@ -75,6 +75,8 @@ def stage_document() -> Callable[..., dict[str, Any]]:
             "pinned": {},
             kind: public(model.model_validate(fields)),
         }
+        if changes.get("evaluate"):
+            changes["evaluate"] = public(Evaluate.model_validate(changes["evaluate"]))
         for name, change in changes.items():
             target = document if name in document else document[kind]
             merged = isinstance(target[name], dict) and isinstance(change, dict)

@@ -32,6 +32,10 @@ class Incumbent:
     problem: str = ""
 
 
+class Incomparable(Exception):  # noqa: N818 -- reads as what it is
+    """An incumbent was measured otherwise; the message says how."""
+
+
 def terms(
     requests: Sequence[Request], sampling: Mapping[str, Any], data: Mapping[str, str]
 ) -> dict[str, str]:
@@ -52,6 +56,8 @@ def published(
     """An incumbent whose rows an earlier batch published."""
     try:
         return Incumbent(told, _rows_of(told, candidate, terms, config))
+    except Incomparable as error:
+        return Incumbent(told, None, str(error))
     except JobError as error:  # rows that are gone are no reason to throw away those of the candidate
         return Incumbent(told, None, error.message)
 
@@ -99,8 +105,8 @@ def _rows_of(
     return [replace(row, generated=old["generated_text"], truncated=old["truncated"]) for row, old in matched]
 
 
-def _incomparable(artifact: Mapping[str, str], problem: str) -> JobError:
-    return JobError("Incomparable", f"the batch at {artifact['uri']} {problem}")
+def _incomparable(artifact: Mapping[str, str], problem: str) -> Incomparable:
+    return Incomparable(f"the batch at {artifact['uri']} {problem}")
 
 
 def _digest(value: Any) -> str:

@@ -96,7 +96,7 @@ def need_references(metrics: Iterable[Metric]) -> bool:
 
 
 def stopped(row: Scored) -> float:
-    """1 if the model ended the answer itself, by a stop token or a stop text, in fewer than maxTokens tokens, else 0."""
+    """1 if the model ended the answer by a stop token or a stop text, in fewer than maxTokens tokens, else 0."""
     return float(not row.truncated)
 
 
@@ -109,13 +109,13 @@ def _of_answer(function: Callable[[str], float]) -> Metric:
 
 
 # Beside them, `regex` is made from its pattern, and a name with a colon is a function of the user's.
-_METRICS: dict[str, Metric] = {
+METRICS: dict[str, Metric] = {
     "exactMatch": _of_texts(exact_match),
     "tokenF1": _of_texts(token_f1),
     "jsonValid": _of_answer(json_valid),
     "stopRate": Metric(stopped),
 }
-_KNOWN = (*_METRICS, "regex")
+_KNOWN = (*METRICS, "regex")
 
 
 def _resolve(name: str, evaluation: Mapping[str, Any]) -> Metric:
@@ -124,9 +124,9 @@ def _resolve(name: str, evaluation: Mapping[str, Any]) -> Metric:
     if ":" in name:
         function = own_metric.load(name)
         return Metric(lambda row: function(row.generated, row.reference, dict(row.row)), own=True)
-    if name not in _METRICS:
+    if name not in METRICS:
         raise unknown_name("MetricUnknown", "metric", name, _KNOWN)
-    return _METRICS[name]
+    return METRICS[name]
 
 
 def _regex(pattern: str) -> Metric:

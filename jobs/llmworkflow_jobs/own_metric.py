@@ -57,7 +57,7 @@ def number(call: Callable[[], Any], where: str) -> float:
         raise MetricError(f"{where}: {_told(error)}") from error
     try:
         found = float(value) if not isinstance(value, str | bytes) else math.nan
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
         raise MetricError(f"{where}: expected a finite number, got {_short(repr(value))}")

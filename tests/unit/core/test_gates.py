@@ -52,6 +52,8 @@ def evaluate(**bounds: Any) -> tuple[str, object]:
          "metric exactMatch is not a number; measured: exactMatch"),
         (gates({"metric": "exactMatch", "min": 0}), score(float("inf")), "MetricMissing",
          "metric exactMatch is not a number; measured: exactMatch"),
+        (gates({"metric": "exactMatch", "min": 0}), score(None, message="row 3: KeyError: 'x'"), "MetricMissing",
+         "metric exactMatch is not a number; row 3: KeyError: 'x'"),
         (gates({"metric": "exactMatch", "min": 0.5}, {"metric": "exactMatch", "max": 0.6}), score(0.9),
          "GateNotMet", "exactMatch 0.9 > 0.6"),
         (evaluate(minRows=200), score(0.9), "Completed", "exactMatch 0.9"),
@@ -102,7 +104,47 @@ def test_the_job_is_told_to_measure_the_base_model_itself() -> None:
     cluster.complete("tune")
     [incumbent] = cluster.works[cluster.child("score").name].incumbents.items()
     name, told = incumbent
-    assert (name, told.stage, told.artifact) == ("base", "score", None)
+    assert (name, told.stage, told.artifact, told.confidence) == ("base", "score", None, 0.95)
+
+
+def test_gates_share_a_comparison_that_is_as_sure_as_the_strictest_of_them() -> None:
+    strict = {"metric": "exactMatch", "betterThan": "base", "confidence": 0.99}
+    cluster = SimulatedCluster(workflow(gates(strict, BETTER)))
+    cluster.settle()
+    cluster.complete("tune")
+    [told] = cluster.works[cluster.child("score").name].incumbents.values()
+    assert told.confidence == 0.99
+
+
+@pytest.mark.parametrize(
+    ("measured", "low", "reason"),
+    [
+        (0.95, 0.01, "Incomparable"),  # the gate asks for 99 %
+        (0.99, 0.01, "Completed"),
+        (0.99, -0.01, "GateNotMet"),
+        (0.999, 0.01, "Completed"),  # surer than asked for
+        (0.999, -0.01, "Incomparable"),
+        (None, 0.01, "Completed"),
+    ],
+)
+def test_a_comparison_counts_at_its_own_confidence(measured: float | None, low: float, reason: str) -> None:
+    cluster = judged(against("base", low, confidence=measured), gates({**BETTER, "confidence": 0.99}))
+    stage = cluster.stage("score")
+    assert stage.reason == reason
+    if reason == "Incomparable":
+        assert stage.message == (
+            f"exactMatch was compared with serving at {100 * (measured or 0):g} %, the gate asks for 99 %; "
+            "run `retry --from score`"
+        )
+
+
+def test_why_nothing_was_compared_is_told() -> None:
+    told = {"comparable": False, "message": "the batch at file:///s was measured with other data"}
+    cluster = judged(score(0.9, comparisons={"base": told}), gates(BETTER))
+    assert cluster.stage("score").message == (
+        "exactMatch cannot be compared with serving: the batch at file:///s was measured with other data; "
+        "measure both alike, or compare with base"
+    )
 
 
 def test_a_successor_is_compared_with_what_serves() -> None:

@@ -91,6 +91,13 @@ def nothing(volume: Path) -> None:
         (no_data, {}, "FileNotFound", "volume:test.jsonl"),
         (no_instruction, {}, "ColumnMissing", "line 3"),
         (nothing, {"evaluate": {"metrics": ["exactMatch", "bleu"]}}, "MetricUnknown", "exactMatch"),
+        (nothing, {"evaluate": {"metrics": ["no_such:f"]}}, "ImageLacksPackage", "metric no_such:f"),
+        (
+            nothing,
+            {"evaluate": {"metrics": ["exactMatch"], "groupBy": "id"}},
+            "ColumnMissing",
+            "evaluate.groupBy",
+        ),
         (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
         (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
         (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
@@ -106,13 +113,19 @@ def test_what_stops_a_batch_before_an_engine_starts(
     message: str,
 ) -> None:
     spoil(volume)
-    document = stage_config("batch")
-    for name, change in changes.items():
-        section = document["batch"]
-        section[name] = section[name] | change if isinstance(section[name], dict) else change
+    document = stage_config("batch", **changes)
     with pytest.raises(JobError, match=message) as caught:
         prepare(document, volume)
     assert caught.value.reason == reason
+
+
+def test_only_metrics_that_compare_need_a_reference(volume: Path, stage_config: Document) -> None:
+    write_rows(volume, [{"instruction": "inform"}, ROWS[0]])
+    plan = prepare(stage_config("batch", evaluate={"metrics": ["jsonValid", "stopRate"]}), volume)
+    assert [request.reference for request in plan.requests] == [None, "name"]
+    with pytest.raises(JobError, match="line 1, column output") as caught:
+        prepare(stage_config("batch", evaluate={"metrics": ["jsonValid", "tokenF1"]}), volume)
+    assert caught.value.reason == "ColumnMissing"
 
 
 def test_a_bad_row_goes_on_as_an_error_where_it_may(volume: Path, stage_config: Document) -> None:

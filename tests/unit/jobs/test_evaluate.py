@@ -1,38 +1,16 @@
-"""Scores, intervals and the counting of rows that failed."""
+"""The counting of rows that failed, and which interval a score has."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from llmworkflow_jobs import metrics
-from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.evaluate import Scored, evaluate, wilson_interval
+from llmworkflow_jobs import intervals
+from llmworkflow_jobs.evaluate import Score, evaluate, group_of
+from llmworkflow_jobs.metrics import Scored, resolve
 
 
-@pytest.mark.parametrize(
-    ("generated", "reference", "score"),
-    [
-        ("inform(name[Doom])", "inform(name[Doom])", 1.0),
-        (" inform(name[Doom])\n", "inform(name[Doom])", 1.0),
-        ("inform(name[Doom])", "inform(name[doom])", 0.0),
-        ("inform( name[Doom])", "inform(name[Doom])", 0.0),
-        ("inform(name[Doom]).", "inform(name[Doom])", 0.0),
-        ("", "", 1.0),
-    ],
-)
-def test_exact_match_ignores_white_space_at_the_ends_alone(
-    generated: str, reference: str, score: float
-) -> None:
-    assert metrics.exact_match(generated, reference) == score
-
-
-def test_unknown_metric_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(JobError) as caught:
-        metrics.check(["exactMatch", "exactmatch"])
-    assert caught.value.reason == "MetricUnknown"
-    assert "did you mean exactMatch" in caught.value.message
+def score(rows: list[Scored], name: str = "exactMatch") -> Score:
+    return evaluate(rows, resolve({"metrics": [name]}), 0)[name].score
 
 
 def test_failed_and_unmatched_rows_count_as_zero() -> None:
@@ -42,29 +20,39 @@ def test_failed_and_unmatched_rows_count_as_zero() -> None:
         Scored(None, "a"),
         Scored("a", None),
     ]
-    score = evaluate(rows, ["exactMatch"])["exactMatch"]
-    assert (score.value, score.n, score.errors, score.truncated, score.missing) == (0.25, 4, 1, 1, 1)
-    assert score.low < 0.25 < score.high
+    found = score(rows)
+    assert (found.value, found.n, found.errors, found.truncated, found.missing) == (0.25, 4, 1, 1, 1)
+    assert (found.low, found.high) == intervals.wilson(0.25, 4)
 
 
-# R. G. Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 17, 1998, method 3.
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)
-def test_interval_is_wilsons(successes: int, n: int, low: float, high: float) -> None:
-    assert wilson_interval(successes / n, n) == pytest.approx((low, high), abs=5e-5)
+def test_an_answer_alone_misses_no_reference() -> None:
+    found = score([Scored("a", None), Scored("{}", None)], "jsonValid")
+    assert (found.value, found.missing) == (0.5, 0)
 
 
-@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_interval_holds_the_value_and_mirrors(case: tuple[int, int]) -> None:
-    successes, n = case
-    low, high = wilson_interval(successes / n, n)
-    assert 0 <= low <= successes / n <= high <= 1
-    mirrored_low, mirrored_high = wilson_interval((n - successes) / n, n)
-    assert (mirrored_low, mirrored_high) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+def test_shares_of_a_point_are_resampled() -> None:
+    rows = [Scored("name of it", "name it"), Scored("year", "name")] * 20
+    found = score(rows, "tokenF1")
+    assert found.value == pytest.approx(0.4)
+    assert (found.low, found.high) == intervals.bootstrap([0.8, 0.0] * 20, None, 0, 0.95)
+
+
+def test_rows_of_a_group_are_one_draw() -> None:
+    alone = [Scored(text, "a") for text in "ab" * 50]
+    together = [Scored(text, "a", group=str(n // 2 % 10)) for n, text in enumerate("aabb" * 25)]
+    narrow, wide = score(alone), score(together)
+    assert narrow.value == wide.value == 0.5
+    assert None not in (narrow.low, wide.low)
+    assert (wide.low or 0) < (narrow.low or 0) - 0.1
+
+
+def test_groups_are_values_of_any_kind_and_a_row_without_one_is_its_own() -> None:
+    assert group_of({"target": ["x"]}, 3, "target") == group_of({"target": ["x"]}, 4, "target")
+    assert group_of({"target": 1}, 3, "target") != group_of({"target": "1"}, 4, "target")
+    assert group_of({}, 3, "target") != group_of({}, 4, "target")
+    assert group_of({"target": 1}, 3, None) is None
 
 
 def test_no_rows_say_nothing() -> None:
-    score = evaluate([], ["exactMatch"])["exactMatch"]
-    assert (score.value, score.low, score.high, score.n) == (0.0, 0.0, 1.0, 0)
+    found = score([])
+    assert (found.value, found.low, found.high, found.n) == (0.0, 0.0, 1.0, 0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from llmworkflow.core.actions import Incumbent
 from llmworkflow.render.settings import Settings
 from llmworkflow.render.stage_config import stage_config
 
@@ -58,9 +59,14 @@ def test_inputs_carry_artifacts() -> None:
 
 
 def test_incumbents_and_pinned_inputs() -> None:
-    work = replace(WORK["score"], incumbents={"serving": SCORED}, pinned={"volume:test.jsonl": "sha256:33"})
+    incumbent = Incumbent(**vars(SCORED), confidence=0.9)
+    work = replace(
+        WORK["score"], incumbents={"serving": incumbent}, pinned={"volume:test.jsonl": "sha256:33"}
+    )
     found = stage_config(make_workflow(), work, URI)
-    assert found["incumbents"]["serving"]["revision"] == "2b2b2b2b2b2b"
+    told = found["incumbents"]["serving"]
+    assert (told["revision"], told["confidence"]) == ("2b2b2b2b2b2b", 0.9)
+    assert told["artifact"]["type"] == "rows"
     assert found["pinned"] == {"volume:test.jsonl": "sha256:33"}
 
 
