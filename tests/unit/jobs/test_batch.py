@@ -92,12 +92,7 @@ def nothing(volume: Path) -> None:
         (no_instruction, {}, "ColumnMissing", "line 3"),
         (nothing, {"evaluate": {"metrics": ["exactMatch", "bleu"]}}, "MetricUnknown", "exactMatch"),
         (nothing, {"evaluate": {"metrics": ["no_such:f"]}}, "ImageLacksPackage", "metric no_such:f"),
-        (
-            nothing,
-            {"evaluate": {"metrics": ["exactMatch"], "groupBy": "id"}},
-            "ColumnMissing",
-            "evaluate.groupBy",
-        ),
+        (nothing, {"evaluate": {"metrics": ["jsonValid"], "groupBy": "id"}}, "ColumnMissing", "groupBy"),
         (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
         (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
         (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
@@ -113,7 +108,9 @@ def test_what_stops_a_batch_before_an_engine_starts(
     message: str,
 ) -> None:
     spoil(volume)
-    document = stage_config("batch", **changes)
+    own = {name: change for name, change in changes.items() if name != "model"}
+    document = stage_config("batch", **own)
+    document["batch"]["model"] = changes.get("model")  # the document has a model too
     with pytest.raises(JobError, match=message) as caught:
         prepare(document, volume)
     assert caught.value.reason == reason
