@@ -49,10 +49,9 @@ def main(config: JobConfig, report: Report) -> None:
     terms = _terms(plan, config, report)
     metrics = score(plan, results, base, terms, config) | _counts(results) | plan.overlap
     metrics |= _rates(results, seconds)
-    for folder, found in ((rows.FOLDER, results), (BASE_ROWS, base)):
-        if found:
-            filesystem, path = storage.open_uri(f"{config.output_uri}/{folder}", config)
-            rows.write(found, config.section["output"]["format"], filesystem, path)
+    _write(results, rows.FOLDER, config)
+    if base:
+        _write(base, BASE_ROWS, config)
     artifact = _publish(plan, answers, metrics, terms, config, report)
     report.metrics(metrics)
     report.succeed(artifact)
@@ -141,6 +140,11 @@ def _rates(results: Sequence[Row], seconds: float) -> dict[str, float]:
     """Throughput over `seconds`, which include the start of the engines."""
     tokens = sum(row["num_generated_tokens"] for row in results)
     return {"rowsPerSecond": len(results) / seconds, "outputTokensPerSecond": tokens / seconds}
+
+
+def _write(results: Sequence[Row], folder: str, config: JobConfig) -> None:
+    filesystem, path = storage.open_uri(f"{config.output_uri}/{folder}", config)
+    rows.write(results, config.section["output"]["format"], filesystem, path)
 
 
 def _publish(
