@@ -27,7 +27,7 @@ from llmworkflow.core.view import World
 from llmworkflow.demo import base_model, grammar
 from llmworkflow_jobs import config, storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 GOOD_ENOUGH = {"metric": "exactMatch", "min": 0.8}
 BETTER_THAN_BASE = {"metric": "exactMatch", "betterThan": "base"}
@@ -145,7 +145,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, stage_document: Any, start_sha
 @pytest.fixture(scope="module")
 def adapter(lab: Lab) -> dict[str, Any]:
     """An adapter that learned what it should."""
-    return lab.tune("tune", "train.jsonl", epochs=2)
+    return lab.tune("tune", "train.jsonl", epochs=3)
 
 
 @pytest.fixture(scope="module")
