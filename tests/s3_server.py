@@ -47,7 +47,9 @@ class S3Server:
 def s3_server(folder: Path) -> Iterator[S3Server]:
     """Serve `folder` on loopback."""
     port = _free_port()
-    server = S3Server(f"http://127.0.0.1:{port}", folder, secrets.token_hex(10).upper(), secrets.token_urlsafe(30))
+    server = S3Server(
+        f"http://127.0.0.1:{port}", folder, secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
+    )
     environment = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
         process = subprocess.Popen(

@@ -97,6 +97,7 @@ def test_published_artifact_is_read_back(fine_tune: Config) -> None:
         (lambda folder: (folder / "manifest.json").write_text("{}"), "another digest"),
         (lambda folder: (folder / "adapter/a.bin").unlink(), "adapter/a.bin is missing"),
         (lambda folder: (folder / "adapter/a.bin").write_bytes(b"123"), "not of 4 bytes"),
+        (lambda folder: (folder / "adapter/a.bin").write_bytes(b"4321"), "another content"),
     ],
 )
 def test_damaged_artifact_is_missing(fine_tune: Config, damage: Callable[[Path], Any], message: str) -> None:
