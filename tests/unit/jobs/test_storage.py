@@ -55,6 +55,12 @@ def test_bucket_of_another_server(fine_tune: Config) -> None:
     assert path == "bucket/team/a"
 
 
+def test_bucket_of_google(fine_tune: Config) -> None:
+    filesystem, path = storage.open_uri("gs://bucket/team/a", fine_tune())
+    assert isinstance(filesystem, fs.GcsFileSystem)
+    assert path == "bucket/team/a"
+
+
 def write_attempt(config: JobConfig, files: dict[str, bytes]) -> Path:
     folder = Path(storage.open_uri(config.output_uri, config)[1])
     for name, content in files.items():
