@@ -213,10 +213,7 @@ def published(config: JobConfig) -> tuple[dict[str, str], dict[str, Any]] | None
 
 
 def read_manifest(artifact: Mapping[str, str], config: JobConfig) -> dict[str, Any]:
-    """The manifest of an artifact, all of whose files were compared with it.
-
-    Raises ArtifactMissing if it or one of the files is gone or not the one meant.
-    """
+    """The manifest of an artifact; ArtifactMissing if it is not the one meant, or a file is gone or of another size."""
     filesystem, root = open_uri(artifact["uri"], config)
     try:
         with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
@@ -230,9 +227,17 @@ def read_manifest(artifact: Mapping[str, str], config: JobConfig) -> dict[str, A
     for file, info in zip(manifest["files"], infos, strict=True):
         if info.type != fs.FileType.File or info.size != file["size"]:
             raise _missing(artifact, f"{file['path']} is missing or not of {file['size']} bytes")
+    return manifest
+
+
+def read_whole(artifact: Mapping[str, str], config: JobConfig) -> dict[str, Any]:
+    """The manifest of an artifact, once every file was read and compared with it. Raises ArtifactMissing."""
+    manifest = read_manifest(artifact, config)
+    filesystem, root = open_uri(artifact["uri"], config)
+    infos = filesystem.get_file_info([f"{root}/{file['path']}" for file in manifest["files"]])
     for file, found in zip(manifest["files"], _described(filesystem, root, infos), strict=True):
         if found["sha256"] != file["sha256"]:
-            raise _missing(artifact, f"{file['path']} has another content than the manifest says")
+            raise _missing(artifact, f"{file['path']} has another content than {MANIFEST} says")
     return manifest
 
 

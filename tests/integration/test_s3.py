@@ -88,7 +88,7 @@ def test_artifact_that_was_overwritten_is_missing(config: Config, tmp_path: Path
     with filesystem.open_output_stream(path) as stream:
         stream.write(b"4321")
     with pytest.raises(JobError, match=r"adapter/a\.bin has another content") as caught:
-        storage.read_manifest(artifact, job)
+        storage.read_whole(artifact, job)
     assert caught.value.reason == "ArtifactMissing"
 
 

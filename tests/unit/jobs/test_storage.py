@@ -112,7 +112,7 @@ def test_damaged_artifact_is_missing(fine_tune: Config, damage: Callable[[Path],
     artifact = storage.publish(config, "adapter", ["adapter"], {})
     damage(folder)
     with pytest.raises(JobError, match=message) as caught:
-        storage.read_manifest(artifact, config)
+        storage.read_whole(artifact, config)
     assert caught.value.reason == "ArtifactMissing"
 
 
