@@ -52,16 +52,16 @@ def choose(config: JobConfig, base: BaseModel, reference: Mapping[str, Any] | No
     if reference is None:
         return on_base(config, base.folder)
     artifact = input_artifact(config, reference["stage"])
-    manifest = storage.read_manifest(artifact, config)
     if artifact["type"] == "adapter":
-        _check_base(manifest, base, artifact["uri"])
+        _check_base(storage.read_whole(artifact, config), base, artifact["uri"])
         return on_base(config, base.folder, load_adapter(artifact["uri"], config))
     return full(config, reference["stage"])
 
 
 def full(config: JobConfig, stage: str) -> InferenceModel:
-    """The full model that an earlier stage made."""
+    """The full model that an earlier stage made. Raises ArtifactMissing or ModelInvalid."""
     artifact = input_artifact(config, stage)
+    storage.read_whole(artifact, config)
     folder = storage.local_path(f"{artifact['uri']}/{MODEL}", config)
     if not (Path(folder) / "config.json").is_file():
         raise JobError(

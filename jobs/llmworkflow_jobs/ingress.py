@@ -62,7 +62,7 @@ class LLMIngress(OpenAiIngress):
             routes = {name: _route(name, served) for name, served in aliases.items()}
             for name, route in routes.items():
                 if route is not None:
-                    storage.read_manifest(aliases[name], self._job)
+                    await asyncio.to_thread(storage.read_whole, aliases[name], self._job)
                     await self._load(name, route)
             self._routes = routes
             verdict = await self._verdict(aliases, wanted["verify"])

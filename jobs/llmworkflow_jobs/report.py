@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from llmworkflow_jobs.config import JobConfig, load
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.storage_errors import explain
 
 SCHEMA_VERSION = 1
 REPORT_ENV = "LLMWORKFLOW_REPORT"
@@ -187,7 +188,7 @@ def to_job_error(error: BaseException) -> JobError:
     if type(error).__name__ == "OutOfMemoryError":  # torch's or Ray's, neither of which is imported here
         return JobError("OutOfMemory", f"{_first_line(error)}; lower the batch size or the maximal length")
     if isinstance(error, OSError):
-        return JobError("StorageError", _first_line(error), retryable=True)
+        return JobError("StorageError", explain(error), retryable=True)
     return JobError("InternalError", f"{type(error).__name__}: {_first_line(error)}", retryable=True)
 
 

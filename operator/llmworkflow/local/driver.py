@@ -1,11 +1,13 @@
 """Drives one workflow on this machine: observe, plan, write the status, execute, again."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.actions import Plan
@@ -16,10 +18,14 @@ from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 from llmworkflow.local.machine import check_port
 from llmworkflow.local.ray_process import RayProcess, clear_session
+from llmworkflow.local.secrets import secret_names
+from llmworkflow.local.storage import tidy, use_storage
 
 POLL_SECONDS = 0.5  # how long a change of a job may stay unseen
 RAY_RESTARTS = 3  # a machine that loses Ray more often has a trouble that restarts do not mend
 WITHDRAW_SECONDS = 60
+
+logger = logging.getLogger(__name__)
 
 OnStep = Callable[[Plan], None]
 Done = Callable[[LLMWorkflowStatus], bool]
@@ -34,6 +40,8 @@ class Driver:
         self._on_step = on_step
         self._ray = RayProcess()
         self._backend: LocalBackend | None = None
+        self._secrets: set[tuple[str, ...]] = set()
+        self._tidied = 0  # the generation after whose success old revisions were removed
         self._stopping = False
 
     def run(self, done: Done) -> LLMWorkflowStatus:
@@ -67,9 +75,14 @@ class Driver:
                 self._end_ray()
                 self._start_ray()
                 starts += 1
+            elif secret_names(self._home.load()) != self._secrets:
+                self._withdraw()  # what runs has the old variables
+                self._end_ray()
+                self._start_ray()
             planned = self._step(self._home.load())
             if planned is not None:
                 self._on_step(planned)
+                self._keep_to_retention(planned.status)
                 if self._stopping or done(planned.status):
                     return planned.status
             time.sleep(POLL_SECONDS)
@@ -89,6 +102,17 @@ class Driver:
             return None  # the next look finds Ray dead, or answering again, and does what is left
         return planned
 
+    def _keep_to_retention(self, status: LLMWorkflowStatus) -> None:
+        """Remove old revisions once all that was asked for is there; what hinders that is no failure of the run."""
+        generation = status.observed_generation or 0
+        ready = any(item.type == ConditionType.READY and item.status == "True" for item in status.conditions)
+        if ready and generation != self._tidied:
+            self._tidied = generation
+            try:
+                tidy(self._home)
+            except LocalError as error:
+                logger.warning("old revisions are not removed: %s", error)
+
     def _withdraw(self) -> None:
         """Stop what runs as `suspend` does, so that it costs no attempt and the next run goes on."""
         deadline = time.monotonic() + WITHDRAW_SECONDS
@@ -101,6 +125,9 @@ class Driver:
             time.sleep(POLL_SECONDS)
 
     def _start_ray(self) -> None:
+        workflow = self._home.load()
+        self._secrets = secret_names(workflow)
+        use_storage(self._home, workflow)
         address = self._ray.start([str(code_folder().parent)])
         self._backend = LocalBackend(self._home, address, self._port)
         self._home.save_driver(

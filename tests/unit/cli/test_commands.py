@@ -126,3 +126,35 @@ def test_what_is_not_there_is_told(run: Run, home: WorkflowHome, arguments: list
 def test_stopping_what_does_not_run_is_done(run: Run, home: WorkflowHome) -> None:
     ended = run("stop", "my-workflow")
     assert (ended.exit_code, ended.output.strip()) == (0, "my-workflow is not running")
+
+
+def test_gc_removes_what_no_stage_needs_and_says_how_much(run: Run, home: WorkflowHome) -> None:
+    claim = home.load().spec.storage.volume
+    assert claim
+    folder = home.volume(claim.claim_name) / "default" / "my-workflow"
+    idle, data = folder / "tune" / "0123456789ab" / "1", folder / "data" / "rows.jsonl"
+    for path in (idle / "checkpoints" / "weights", data):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(1500))
+    would = run("gc", "my-workflow", "--dry-run")
+    assert would.exit_code == 0
+    assert ["tune", "0123456789ab", "1", "1.5", "kB", "never"] in [
+        line.split() for line in would.output.splitlines()
+    ]
+    assert "would remove 1 attempts of 1.5 kB" in would.output
+    assert idle.exists()
+    assert "removed 1 attempts of 1.5 kB" in run("gc").output
+    assert not idle.parent.exists()
+    assert data.exists()
+
+
+def test_gc_leaves_the_folder_of_another_workflow_alone(run: Run, home: WorkflowHome) -> None:
+    claim = home.load().spec.storage.volume
+    assert claim
+    owner = home.volume(claim.claim_name) / "default" / "my-workflow" / "workflow.json"
+    owner.parent.mkdir(parents=True)
+    owner.write_text(json.dumps({"namespace": "default", "name": "older", "uid": "1"}))
+    ended = run("gc", "my-workflow")
+    assert ended.exit_code == 1
+    assert "PathInUse" in ended.output
+    assert "belongs to workflow default/older" in ended.output

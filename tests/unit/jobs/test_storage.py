@@ -55,6 +55,12 @@ def test_bucket_of_another_server(fine_tune: Config) -> None:
     assert path == "bucket/team/a"
 
 
+def test_bucket_of_google(fine_tune: Config) -> None:
+    filesystem, path = storage.open_uri("gs://bucket/team/a", fine_tune())
+    assert isinstance(filesystem, fs.GcsFileSystem)
+    assert path == "bucket/team/a"
+
+
 def write_attempt(config: JobConfig, files: dict[str, bytes]) -> Path:
     folder = Path(storage.open_uri(config.output_uri, config)[1])
     for name, content in files.items():
@@ -97,6 +103,7 @@ def test_published_artifact_is_read_back(fine_tune: Config) -> None:
         (lambda folder: (folder / "manifest.json").write_text("{}"), "another digest"),
         (lambda folder: (folder / "adapter/a.bin").unlink(), "adapter/a.bin is missing"),
         (lambda folder: (folder / "adapter/a.bin").write_bytes(b"123"), "not of 4 bytes"),
+        (lambda folder: (folder / "adapter/a.bin").write_bytes(b"4321"), "another content"),
     ],
 )
 def test_damaged_artifact_is_missing(fine_tune: Config, damage: Callable[[Path], Any], message: str) -> None:
@@ -105,7 +112,7 @@ def test_damaged_artifact_is_missing(fine_tune: Config, damage: Callable[[Path],
     artifact = storage.publish(config, "adapter", ["adapter"], {})
     damage(folder)
     with pytest.raises(JobError, match=message) as caught:
-        storage.read_manifest(artifact, config)
+        storage.read_whole(artifact, config)
     assert caught.value.reason == "ArtifactMissing"
 
 

@@ -1,0 +1,46 @@
+"""`gc`: remove the artifacts that nothing needs any more."""
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.options import NAMESPACE, find_home
+from llmworkflow.local.home import WorkflowHome, default_root, workflows
+
+
+@click.command()
+@click.argument("name", required=False)
+@NAMESPACE
+@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@ends_well
+def gc(name: str | None, namespace: str, dry_run: bool) -> None:
+    """Remove old revisions from the storage of one workflow, or of all.
+
+    Of each stage the newest spec.storage.retention.keepRevisions stay, and what serves, served last, runs, or is an
+    input of what stays.
+    """
+    console = Console()
+    for home in [find_home(namespace, name)] if name else workflows(default_root()):
+        _collect(home, dry_run, console)
+
+
+def _collect(home: WorkflowHome, dry_run: bool, console: Console) -> None:
+    from llmworkflow.local.storage import tidy  # pyarrow takes a moment to import
+
+    found = tidy(home, dry_run)
+    if found.taken:
+        table = Table("STAGE", "REVISION", "ATTEMPT", "SIZE", "FINISHED", box=None, header_style="dim")
+        for folder in found.taken:
+            finished = folder.manifest["createdAt"] if folder.manifest else "never"
+            table.add_row(folder.stage, folder.revision, str(folder.attempt), decimal(folder.size), finished)
+        console.print(table)
+    taken, left = (sum(folder.size for folder in part) for part in (found.taken, found.left))
+    console.print(
+        f"{home.folder.name}: {'would remove' if dry_run else 'removed'} {len(found.taken)} attempts of "
+        f"{decimal(taken)} from {found.uri}; {len(found.left)} of {decimal(left)} stay",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
