@@ -189,7 +189,21 @@ def _alpaca_messages(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[
     extra = _optional_text(row, columns.get("input"))
     system = _optional_text(row, columns.get("system"))
     user: Message = {"role": "user", "content": f"{instruction}\n{extra}" if extra else instruction}
-    return [{"role": "system", "content": system}, user] if system else [user]
+    turns = [*_alpaca_history(row, columns.get("history")), user]
+    return [{"role": "system", "content": system}, *turns] if system else turns
+
+
+def _alpaca_history(row: Mapping[str, Any], column: str | None) -> list[Message]:
+    """The turns before the last, which rows give as pairs of question and answer."""
+    pairs = row.get(column) if column else None
+    if not isinstance(pairs, list | None):
+        raise RowError(str(column), f"expected a list of pairs, found {_shown(pairs)}")
+    messages = []
+    for index, pair in enumerate(pairs or []):
+        if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+            raise RowError(f"{column}[{index}]", f"expected a question and its answer, found {_shown(pair)}")
+        messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return messages
 
 
 def _alpaca_response(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
