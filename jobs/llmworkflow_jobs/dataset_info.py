@@ -50,7 +50,12 @@ _DEFAULT_COLUMNS: dict[str, dict[str, str]] = {
 }
 _DEFAULT_TAGS = {
     "sharegpt": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
-    "openai": {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"},
+    "openai": {
+        "role_tag": "role",
+        "content_tag": "content",
+        "user_tag": "user",
+        "assistant_tag": "assistant",
+    },
 }
 # What an entry may ask for that changes which rows there are, or what they are for.
 _REFUSED = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "ranking", "subset", "num_samples")
@@ -103,13 +108,14 @@ class Entry:
             self.tags["assistant_tag"]: ours["assistant_tag"],
             self.tags.get("system_tag", "system"): "system",
         }
-        role, content = self.tags["role_tag"], self.tags["content_tag"]
-        return [
-            {ours["role_tag"]: roles.get(turn.get(role), turn.get(role)), ours["content_tag"]: turn.get(content)}
-            if isinstance(turn, Mapping)
-            else turn
-            for turn in turns
-        ]
+        return [self._turn(turn, ours, roles) if isinstance(turn, Mapping) else turn for turn in turns]
+
+    def _turn(self, turn: Mapping[str, Any], ours: Mapping[str, str], roles: Mapping[str, str]) -> Any:
+        role = turn.get(self.tags["role_tag"])
+        return {
+            ours["role_tag"]: roles.get(str(role), role),
+            ours["content_tag"]: turn.get(self.tags["content_tag"]),
+        }
 
 
 def find(uri: str, name: str, config: JobConfig) -> Entry:
@@ -155,7 +161,9 @@ def _prompt_columns(formatting: str, prompt: Mapping[str, Any]) -> dict[str, str
     return {part: column for part, column in fields.items() if column}
 
 
-def _check_columns(columns: Mapping[str, str], formatting: str, prompt: Mapping[str, Any], where: str) -> None:
+def _check_columns(
+    columns: Mapping[str, str], formatting: str, prompt: Mapping[str, Any], where: str
+) -> None:
     known = _COLUMNS[formatting]
     read = _prompt_columns(formatting, prompt)
     for part, name in columns.items():

@@ -46,7 +46,9 @@ def fetch(url: str) -> bytes:
                 content += chunk
                 if monotonic() > deadline:
                     raise JobError(
-                        "StorageError", f"{path(url)} has not arrived within {TOTAL_SECONDS} s", retryable=True
+                        "StorageError",
+                        f"{path(url)} has not arrived within {TOTAL_SECONDS} s",
+                        retryable=True,
                     )
             return bytes(content)
 

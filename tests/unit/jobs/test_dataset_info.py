@@ -19,7 +19,13 @@ from llmworkflow_jobs.training_data import load_rows
 Config = Callable[..., JobConfig]
 
 VIGGO = {"prompt": "instruction", "query": "input", "response": "output"}
-TAGS = {"role_tag": "by", "content_tag": "text", "user_tag": "me", "assistant_tag": "it", "system_tag": "rule"}
+TAGS = {
+    "role_tag": "by",
+    "content_tag": "text",
+    "user_tag": "me",
+    "assistant_tag": "it",
+    "system_tag": "rule",
+}
 USER = {"role": "user", "content": "What is it?"}
 ANSWER = {"role": "assistant", "content": "A game."}
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -35,6 +41,22 @@ def config_for(fine_tune: Config, prompt: dict[str, Any], uri: str = "volume:dat
     columns = fine_tune().prompt["columns"] | prompt.pop("columns", {})
     source = {"uri": uri, "format": None, "dataset": "games"}
     return fine_tune(data={"train": [source]}, prompt=prompt | {"columns": columns})
+
+
+@pytest.fixture
+def trained_on(
+    fine_tune: Config, report: Report, tmp_path: Path
+) -> Callable[..., tuple[JobConfig, list[Any]]]:
+    """A function (entry, row, prompt, uri) that returns the configuration and the rows that are read with it."""
+
+    def read(
+        entry: dict[str, Any], row: dict[str, Any], prompt: dict[str, Any], uri: str = "volume:data"
+    ) -> tuple[JobConfig, list[Any]]:
+        write(tmp_path / "data", entry, row)
+        config = config_for(fine_tune, dict(prompt), uri)
+        return config, load_rows(config, report).train
+
+    return read
 
 
 @pytest.mark.parametrize(
@@ -55,7 +77,8 @@ def config_for(fine_tune: Config, prompt: dict[str, Any], uri: str = "volume:dat
         ),
         pytest.param(
             {"columns": {"prompt": "q", "response": "a"}}, {"q": "What is it?", "a": "A game."},
-            {"columns": {"instruction": "task", "output": "done"}}, [USER], id="columns that the prompt names otherwise",
+            {"columns": {"instruction": "task", "output": "done"}}, [USER],
+            id="columns that the prompt names otherwise",
         ),
         pytest.param(
             {"columns": {"prompt": "input", "query": "instruction", "response": "output"}},
@@ -64,7 +87,8 @@ def config_for(fine_tune: Config, prompt: dict[str, Any], uri: str = "volume:dat
         ),
         pytest.param(
             {"columns": VIGGO | {"system": "rule", "history": "before"}},
-            {"instruction": "What is it?", "output": "A game.", "rule": "Be brief.", "before": [["What is it?", "A game."]]},
+            {"instruction": "What is it?", "output": "A game.", "rule": "Be brief.",
+             "before": [["What is it?", "A game."]]},
             {"columns": {"system": "system", "history": "history"}}, [SYSTEM, USER, ANSWER, USER],
             id="a system message and earlier turns",
         ),
@@ -75,7 +99,8 @@ def config_for(fine_tune: Config, prompt: dict[str, Any], uri: str = "volume:dat
         ),
         pytest.param(
             {"formatting": "sharegpt", "columns": {"messages": "talk"}, "tags": TAGS},
-            {"talk": [{"by": "rule", "text": "Be brief."}, {"by": "me", "text": "What is it?"}, {"by": "it", "text": "A game."}]},
+            {"talk": [{"by": "rule", "text": "Be brief."}, {"by": "me", "text": "What is it?"},
+                      {"by": "it", "text": "A game."}]},
             {"format": "messages"}, [SYSTEM, USER], id="sharegpt with tags, for a prompt of messages",
         ),
         pytest.param(
@@ -91,12 +116,10 @@ def config_for(fine_tune: Config, prompt: dict[str, Any], uri: str = "volume:dat
 )  # fmt: skip
 @pytest.mark.parametrize("uri", ["volume:data", "volume:data/dataset_info.json"])
 def test_rows_come_in_the_columns_of_the_prompt(
-    fine_tune: Config, report: Report, tmp_path: Path, uri: str,
+    trained_on: Callable[..., Any], uri: str,
     entry: dict[str, Any], row: dict[str, Any], prompt: dict[str, Any], messages: list[dict[str, str]],
 ) -> None:  # fmt: skip
-    write(tmp_path / "data", entry, row)
-    config = config_for(fine_tune, dict(prompt), uri)
-    (read,) = load_rows(config, report).train
+    config, (read,) = trained_on(entry, row, prompt, uri)
     check_row(read, config.prompt)
     assert messages_of(read, config.prompt) == messages
     assert response_of(read, config.prompt) == "A game."
@@ -106,7 +129,7 @@ def test_rows_come_in_the_columns_of_the_prompt(
     ("entry", "row", "prompt", "reason", "message"),
     [
         ({"formatting": "sharegpt"}, {}, {}, "OptionInvalid",
-         "data set games: formatting is sharegpt, while prompt.format is alpaca; .*set prompt.format to sharegpt or messages"),
+         "data set games: formatting is sharegpt, while prompt.format is alpaca; .*set prompt.format to sharegpt or"),
         ({}, {}, {"format": "messages"}, "OptionInvalid", "formatting is alpaca, while prompt.format is messages"),
         ({"formatting": "alpacca"}, {}, {}, "DataInvalid", "alpacca is not a formatting .*did you mean alpaca"),
         ({"columns": VIGGO | {"system": "rule"}}, {}, {}, "OptionInvalid",
@@ -120,17 +143,17 @@ def test_rows_come_in_the_columns_of_the_prompt(
          r"rows\.jsonl, line 1, column output: .*the row has instruction, target.*in dataset_info\.json"),
         ({"formatting": "sharegpt", "columns": {"messages": "c", "tools": "t"}}, {"c": [], "t": "[...]"},
          {"format": "sharegpt"}, "DataInvalid", "line 1, column t: tools are not supported"),
-        ({"formatting": "sharegpt"}, {"conversations": [{"from": "human", "value": "x"}, {"from": "tool", "value": "y"}]},
+        ({"formatting": "sharegpt"},
+         {"conversations": [{"from": "human", "value": "x"}, {"from": "tool", "value": "y"}]},
          {"format": "messages"}, "DataInvalid", r"line 1, column messages\[1\]: role is 'tool'"),
     ],
 )  # fmt: skip
 def test_what_contradicts_the_prompt_is_refused(
-    fine_tune: Config, report: Report, tmp_path: Path,
+    trained_on: Callable[..., Any],
     entry: dict[str, Any], row: dict[str, Any], prompt: dict[str, Any], reason: str, message: str,
 ) -> None:  # fmt: skip
-    write(tmp_path / "data", entry, row)
     with pytest.raises(JobError, match=message) as caught:
-        load_rows(config_for(fine_tune, dict(prompt)), report)
+        trained_on(entry, row, prompt)
     assert caught.value.reason == reason
 
 

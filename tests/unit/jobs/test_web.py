@@ -77,7 +77,9 @@ def test_answers_without_data_are_told(
 
 def test_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "BACKOFF_SECONDS", 0)
-    with pytest.raises(JobError, match=r"http://127\.0\.0\.1:1/a\.csv cannot be read: ConnectionError") as caught:
+    with pytest.raises(
+        JobError, match=r"http://127\.0\.0\.1:1/a\.csv cannot be read: ConnectionError"
+    ) as caught:
         web.fetch("http://someone:hidden@127.0.0.1:1/a.csv")
     assert caught.value.retryable
 
