@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import (
-    AutoConfig,
     BitsAndBytesConfig,
-    PretrainedConfig,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -28,11 +25,11 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from llmworkflow_jobs import checkpoints, model, storage
+from llmworkflow_jobs import checkpoints, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
-from llmworkflow_jobs.training_options import artifact_kind, lora_arguments, sft_arguments
+from llmworkflow_jobs.training_options import lora_arguments, sft_arguments
 
 # Told {step, steps} and the newest of loss and eval_loss at each log.
 Follow = Callable[[dict[str, Any]], None]
@@ -43,7 +40,6 @@ CURVE = "training.jsonl"
 EVENTS = "tensorboard"
 
 _TRAINER_STATE = "trainer_state.json"  # as transformers names it in a checkpoint
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 logger = logging.getLogger(__name__)
@@ -74,7 +70,7 @@ def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, An
     if trainer.is_world_process_zero():
         _write_curve(trainer.state, config)
         _upload_events(config)
-        _save_result(trainer, config, folder)
+        training_result.save(trainer.accelerator.unwrap_model(trainer.model), config, folder)
     return {
         "metrics": metrics,
         "chatTemplateDigest": storage.text_digest(tokenizer.chat_template),
@@ -92,7 +88,7 @@ def load_training_tokenizer(config: JobConfig, folder: str) -> PreTrainedTokeniz
             f"model.source {source}: pad token and EOS token are both {tokenizer.eos_token!r}, so padding cannot be "
             "told from the end of a turn; set pad_token to a token of its own in tokenizer_config.json",
         )
-    rows = _model_config(config, folder).get_text_config().vocab_size
+    rows = training_result.model_config(config, folder).get_text_config().vocab_size
     if len(tokenizer) > rows:
         raise JobError(
             "ModelInvalid",
@@ -100,10 +96,6 @@ def load_training_tokenizer(config: JobConfig, folder: str) -> PreTrainedTokeniz
             "tokens added later have no embedding that an adapter could train: add them to the base model first",
         )
     return tokenizer
-
-
-def _model_config(config: JobConfig, folder: str) -> PretrainedConfig:
-    return AutoConfig.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
 
 
 class Follower(TrainerCallback):
@@ -257,30 +249,6 @@ def _events_folder(config: JobConfig) -> Path:
 def _upload_events(config: JobConfig) -> None:
     if _events_folder(config).is_dir():
         storage.upload(str(_events_folder(config)), f"{config.output_uri}/{EVENTS}", config)
-
-
-def _save_result(trainer: SFTTrainer, config: JobConfig, base: str) -> None:
-    """Save the adapter or the whole model below the attempt's folder."""
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    kind = artifact_kind(config.section)
-    folder = checkpoints.local_root(config).parent / kind
-    shutil.rmtree(folder, ignore_errors=True)  # an earlier run of this attempt may have left files
-    if kind == "model":
-        whole = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-        whole.to(_model_config(config, base).dtype or torch.float32).save_pretrained(folder)
-        _copy_companions(Path(base), folder)
-    else:
-        # The folder that this worker read the base from means nothing to others.
-        trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix("hf://")
-        trained.save_pretrained(folder, save_embedding_layers=False)
-    storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
-
-
-def _copy_companions(base: Path, folder: Path) -> None:
-    """Copy tokenizer, chat template and generation settings as they are: saving them anew may change them."""
-    for file in base.iterdir():
-        if file.is_file() and not file.name.endswith(_WEIGHTS) and not (folder / file.name).exists():
-            shutil.copy(file, folder)
 
 
 def _workers() -> int:
