@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,16 +213,23 @@ def test_merged_model_answers_as_its_adapter_does(config: Config, tmp_path: Path
     assert (whole - plain).abs().max() > 0.1
 
 
+def records(content: bytes) -> Iterator[bytes]:
+    """The records of a file of TensorFlow's: length, its checksum, data, its checksum."""
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        yield content[12 : 12 + length]
+        content = content[16 + length :]
+
+
 def test_events_of_tensorboard_lie_beside_the_artifact(config: Config, tmp_path: Path) -> None:
     from tensorboardX.proto.event_pb2 import Event
-    from tensorboardX.record_writer import RecordReader
 
     training = {"maxSteps": 6, "loggingSteps": 2, "reportTo": ["tensorboard"]}
     _, reports = run(config(training=training))
     (file,) = (output(tmp_path) / "tensorboard").glob("events.out.tfevents.*")
     values = [
         (event.step, value.simple_value)
-        for event in map(Event.FromString, RecordReader(str(file)))
+        for event in map(Event.FromString, records(file.read_bytes()))
         for value in event.summary.value
         if value.tag == "train/loss"
     ]
