@@ -13,7 +13,11 @@ from llmworkflow_jobs.config import JobConfig, parse
 from llmworkflow_jobs.prompt import messages_of
 from llmworkflow_jobs.training_data import IGNORED, tokenise
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # vLLM's own, of its fields
+]
 
 # As Qwen3 has it: thinking can be turned off, and only the last turn keeps its own.
 QWEN3 = (
@@ -133,7 +137,7 @@ async def test_training_batch_and_endpoint_ask_alike(
     tune, batch, serve = (config(kind, prompt) for kind in ("fineTune", "batch", "serve"))
     tokenizer = model.load_tokenizer(tune, folder)
 
-    (request,) = rows.ask([(0, row)], batch.prompt, model.load_tokenizer(batch, folder), with_reference=True)
+    (request,) = rows.ask([(0, row)], batch.prompt, model.load_tokenizer(batch, folder), True, "volume:test.jsonl")
     (example,) = tokenise(tokenizer, [row], tune, model.eos_token_ids(folder, tokenizer)).examples
     trained = [
         token
