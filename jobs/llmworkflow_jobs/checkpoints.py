@@ -63,6 +63,12 @@ def newest(config: JobConfig) -> Checkpoint | None:
     return next((checkpoint for checkpoint in found if _is_complete(checkpoint, config)), None)
 
 
+def named(name: str, config: JobConfig) -> Checkpoint | None:
+    """The newest complete checkpoint with the name of a folder, such as checkpoint-50."""
+    found = sorted((c for c in _all(config) if os.path.basename(c.uri) == name), reverse=True)
+    return next((checkpoint for checkpoint in found if _is_complete(checkpoint, config)), None)
+
+
 def fetch(checkpoint: Checkpoint, config: JobConfig) -> str:
     """Local folder with the checkpoint's files."""
     return storage.local_path(checkpoint.uri, config)

@@ -1,4 +1,4 @@
-"""Reading data rows: whole files of JSON Lines, JSON, CSV or Parquet, with errors that name file, line and column."""
+"""Reading data rows: whole files in any of several formats, with errors that name file, line and column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pyarrow import fs, parquet
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import dataset_info, storage, web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import RowError
@@ -28,13 +28,16 @@ _FORMAT_OF_SUFFIX = {
     ".json": "json",
     ".csv": "csv",
     ".parquet": "parquet",
+    ".txt": "text",
 }
 
 
 def read_rows(
     sources: Sequence[Mapping[str, Any]], config: JobConfig, report: Report, check: Check | None = None
 ) -> list[Row]:
-    """All rows of all sources {uri, format}, in order; a folder stands for the files in it, by name.
+    """All rows of all sources {uri, format, dataset}, in order; a folder stands for the files in it, by name.
+
+    Rows of an entry of a dataset_info.json come with the columns of the prompt.
 
     The digest of each source goes into the report and must be the pinned one, if there is one (InputChanged).
     Raises FileNotFound, DataInvalid (not parseable), DataEmpty, and what `check` finds: ColumnMissing or DataInvalid.
@@ -45,19 +48,20 @@ def read_rows(
     return rows
 
 
-def source_digest(uri: str, config: JobConfig) -> str:
-    """Digest of what `uri` holds now, as `read_rows` reports it. Raises FileNotFound."""
-    return _digest(_read_files(uri, config))
+def source_digest(source: Mapping[str, Any], config: JobConfig) -> str:
+    """Digest of what a source holds now, as `read_rows` reports it. Raises FileNotFound."""
+    if source.get("dataset"):
+        return dataset_info.digest(source["uri"], config)
+    return _digest(_read_files(source["uri"], config))
 
 
 def _read_source(
     source: Mapping[str, Any], config: JobConfig, report: Report, check: Check | None
 ) -> list[Row]:
     uri = source["uri"]
-    if source.get("dataset"):
-        raise JobError("OptionInvalid", f"{uri}: dataset is not supported; name the data file itself in uri")
-    contents = _read_files(uri, config)
-    digest = _digest(contents)
+    entry = dataset_info.find(uri, source["dataset"], config) if source.get("dataset") else None
+    contents = _read_files(entry.uri if entry else uri, config)
+    digest = dataset_info.digest(uri, config) if entry else _digest(contents)
     if config.pinned.get(uri, digest) != digest:
         raise JobError(
             "InputChanged",
@@ -68,15 +72,17 @@ def _read_source(
     rows = [
         row
         for path, content in contents.items()
-        for row in _parse(path, content, source.get("format"), check)
+        for row in _parse(path, content, source.get("format"), check, entry)
     ]
     if not rows:
-        raise JobError("DataEmpty", f"{uri} holds no rows")
+        raise JobError("DataEmpty", f"{entry.uri if entry else uri} holds no rows")
     return rows
 
 
 def _read_files(uri: str, config: JobConfig) -> dict[str, bytes]:
     """Contents of the files that `uri` stands for, by path."""
+    if uri.startswith(web.SCHEMES):
+        return {web.path(uri): web.fetch(uri)}
     filesystem, path = storage.open_uri(uri, config)
     files = storage.list_files(filesystem, path)
     if not files:
@@ -102,7 +108,13 @@ def _digest(contents: Mapping[str, bytes]) -> str:
     )
 
 
-def _parse(path: str, content: bytes, format: str | None, check: Check | None) -> list[Row]:
+def _parse(
+    path: str,
+    content: bytes,
+    format: str | None,
+    check: Check | None,
+    entry: dataset_info.Entry | None = None,
+) -> list[Row]:
     name = format or _FORMAT_OF_SUFFIX.get(posixpath.splitext(path)[1].lower())
     if name not in _READERS:
         raise JobError(
@@ -113,19 +125,22 @@ def _parse(path: str, content: bytes, format: str | None, check: Check | None) -
     for place, row in _READERS[name](path, content):
         if not isinstance(row, dict):
             raise JobError("DataInvalid", f"{path}, {place}: expected an object, found {type(row).__name__}")
-        if check is not None:
-            _checked(check, row, f"{path}, {place}")
-        rows.append(row)
+        rows.append(_checked(row, f"{path}, {place}", check, entry))
     return rows
 
 
-def _checked(check: Check, row: Row, where: str) -> None:
+def _checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None) -> Row:
+    """The row in the columns of the prompt."""
     try:
-        check(row)
+        row = entry.translate(row) if entry else row
+        if check is not None:
+            check(row)
     except RowError as error:
-        remedy = "; name the data's columns in prompt.columns" if error.missing else ""
+        columns = "dataset_info.json" if entry else "prompt.columns"
+        remedy = f"; name the data's columns in {columns}" if error.missing else ""
         reason = "ColumnMissing" if error.missing else "DataInvalid"
         raise JobError(reason, f"{where}, {error}{remedy}") from error
+    return row
 
 
 # Each reader yields (place, value): the place as a person would look it up in the file.
@@ -176,6 +191,13 @@ def _read_parquet(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
         yield f"row {number}", row
 
 
+def _read_text(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    """Each line that is not blank is a row with one column, text."""
+    for number, line in enumerate(_decoded(path, content).splitlines(), start=1):
+        if line.strip():
+            yield f"line {number}", {"text": line}
+
+
 def _decoded(path: str, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -198,4 +220,5 @@ _READERS: dict[str, Callable[[str, bytes], Iterator[tuple[str, Any]]]] = {
     "json": _read_json,
     "csv": _read_csv,
     "parquet": _read_parquet,
+    "text": _read_text,
 }

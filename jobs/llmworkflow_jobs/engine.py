@@ -29,6 +29,8 @@ _OWNED = {
     "tokenizer_revision": "model.revision",
     "trust_remote_code": "model.trustRemoteCode",
     "generation_config": "model.generationConfig",
+    "chat_template": "prompt.chatTemplate",
+    "default_chat_template_kwargs": "prompt.chatTemplateKwargs",
 }
 
 

@@ -46,7 +46,9 @@ def _train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[st
     import ray  # the imports here take seconds: bad input is told before
 
     ray.init(logging_level=logging.WARNING)
-    if config.accelerator is None and config.section["workers"]["count"] == 1 and len(ray.nodes()) == 1:
+    workers = config.section["workers"]
+    alone = workers["min"] is None and workers["count"] == 1
+    if config.accelerator is None and alone and len(ray.nodes()) == 1:
         from llmworkflow_jobs import trainer
 
         return trainer.train(config, rows, progress)

@@ -12,6 +12,7 @@ from pyarrow import fs
 from llmworkflow_jobs import storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.prompt import ending_with
 from llmworkflow_jobs.report import Report
 
 _HUB = "hf://"
@@ -64,7 +65,7 @@ def local_folder(config: JobConfig) -> str:
 
 
 def load_tokenizer(config: JobConfig, folder: str) -> Any:
-    """The model's tokenizer, with prompt.chatTemplate if that is set.
+    """The model's tokenizer, with prompt.chatTemplate if that is set, and a template that ends in assistantPrefill.
 
     Raises ModelInvalid if it cannot be loaded or has no chat template.
     """
@@ -81,13 +82,7 @@ def load_tokenizer(config: JobConfig, folder: str) -> Any:
         raise JobError(
             "ModelInvalid", f"the tokenizer of {config.model['source']} has no vocabulary; add tokenizer.json"
         )
-    tokenizer.chat_template = config.prompt.get("chatTemplate") or tokenizer.chat_template
-    if not tokenizer.chat_template:
-        raise JobError(
-            "ModelInvalid",
-            f"model.source {config.model['source']} has no chat template; "
-            "use an instruct model, or set prompt.chatTemplate",
-        )
+    tokenizer.chat_template = _chat_template(config, tokenizer)
     return tokenizer
 
 
@@ -96,6 +91,21 @@ def eos_token_ids(folder: str, tokenizer: Any) -> list[int]:
     ids = _generation_config(folder).get("eos_token_id")
     listed = ids if isinstance(ids, list) else [ids]
     return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+
+
+def _chat_template(config: JobConfig, tokenizer: Any) -> str:
+    """The template that training, batch and endpoint share."""
+    template = config.prompt.get("chatTemplate") or tokenizer.chat_template
+    if not template:
+        raise JobError(
+            "ModelInvalid",
+            f"model.source {config.model['source']} has no chat template; "
+            "use an instruct model, or set prompt.chatTemplate",
+        )
+    if isinstance(template, dict):  # several by name, of which chats take the default
+        template = tokenizer.get_chat_template()
+    prefill = config.prompt.get("assistantPrefill")
+    return ending_with(template, prefill) if prefill else str(template)
 
 
 def _generation_config(folder: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ template, and the response's ids are appended to exactly the ids that the prompt
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ _SHAREGPT_ROLES = {
     "gpt": "assistant",
     "assistant": "assistant",
 }
+# Stands for a response where only what the template writes around it matters.
+_MARKER = "the response goes here"
 
 
 class RowError(ValueError):
@@ -54,8 +57,11 @@ def messages_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Messa
 
 
 def response_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
-    """The response that the row gives: the target in training, the reference in evaluation. Raises RowError."""
-    return _RESPONSES[prompt["format"]](row, prompt)
+    """What the model is to write for the row: the target in training, the reference in evaluation. Raises RowError.
+
+    It follows prompt.assistantPrefill, with which a response in the data may begin.
+    """
+    return _RESPONSES[prompt["format"]](row, prompt).removeprefix(_prefill(prompt))
 
 
 def check_row(row: Mapping[str, Any], prompt: Mapping[str, Any], response: bool = True) -> None:
@@ -82,15 +88,62 @@ def training_token_ids(
     the tokens at which generation stops: a template whose response does not end in one raises JobError ModelInvalid,
     since the model would never learn to stop. Raises RowError for a row that does not fit the prompt.
     """
-    messages, kwargs = messages_of(row, prompt), prompt.get("chatTemplateKwargs")
-    opening = _render(tokenizer, messages, kwargs, add_generation_prompt=True)
-    answer: Message = {"role": "assistant", "content": response_of(row, prompt)}
-    whole = _render(tokenizer, [*messages, answer], kwargs, add_generation_prompt=False)
-    if not whole.startswith(opening):
-        raise _unfit(tokenizer, "renders the prompt differently once the response follows it")
+    opening, completion = _turn(tokenizer, messages_of(row, prompt), response_of(row, prompt), prompt)
     prompt_ids = _encode(tokenizer, opening)
-    response_ids = _up_to_end(tokenizer, _encode(tokenizer, whole[len(opening) :]), end_ids)
+    response_ids = _up_to_end(tokenizer, _encode(tokenizer, completion), end_ids)
     return Example(prompt_ids + response_ids, [0] * len(prompt_ids) + [1] * len(response_ids))
+
+
+def ending_with(template: str, prefill: str) -> str:
+    """A chat template that opens the assistant's turn as `template` does, and with `prefill` after it."""
+    # A string of JSON is one of Jinja2 too. The + keeps white space that the environment would strip before a block.
+    literal = json.dumps(prefill, ensure_ascii=False)
+    own = template.removesuffix("\n")  # as Jinja2 does at the end of a template
+    return f"{own}{{%+ if add_generation_prompt %}}{{{{ {literal} }}}}{{% endif %}}"
+
+
+def _prefill(prompt: Mapping[str, Any]) -> str:
+    return prompt.get("assistantPrefill") or ""
+
+
+def _turn(
+    tokenizer: Any, messages: list[Message], response: str, prompt: Mapping[str, Any]
+) -> tuple[str, str]:
+    """The text of the prompt, and what the model has to write after it, up to the end of its turn."""
+
+    def whole(content: str) -> str:
+        answer: Message = {"role": "assistant", "content": content}
+        return _render(tokenizer, [*messages, answer], kwargs, add_generation_prompt=False)
+
+    kwargs = prompt.get("chatTemplateKwargs")
+    opening = _render(tokenizer, messages, kwargs, add_generation_prompt=True)
+    rendered = whole(_prefill(prompt) + response)
+    if rendered.startswith(opening):
+        return opening, rendered[len(opening) :]
+    # Thinking models: what the prompt opens, or the response thinks, is left out of a turn that is over.
+    asked = _render(tokenizer, messages, kwargs, add_generation_prompt=False)
+    marked, marker, end = whole(_MARKER).rpartition(_MARKER)
+    if not marker or not opening.startswith(asked) or not marked.startswith(asked):
+        raise _unfit(tokenizer, "renders the prompt differently once the response follows it")
+    _check_thinking(opening[len(asked) :], response)
+    return opening, response + end
+
+
+def _check_thinking(opened: str, response: str) -> None:
+    """Raise RowError if the response does not go on from where the prompt leaves the model's thinking."""
+    thinks = opened.rfind("<think>") > opened.rfind("</think>")
+    if thinks and "</think>" not in response:
+        raise RowError(
+            "messages",
+            "the prompt opens <think> and the response does not close it; "
+            "let responses hold the thinking and </think>, or set prompt.assistantPrefill to </think>",
+        )
+    if not thinks and "</think>" in opened and "<think>" in response:
+        raise RowError(
+            "messages",
+            "the response thinks (<think>), while the prompt has it done; "
+            "leave the thinking out of the data, or change prompt.chatTemplateKwargs",
+        )
 
 
 def _up_to_end(tokenizer: Any, ids: list[int], end_ids: Collection[int]) -> list[int]:
@@ -136,7 +189,21 @@ def _alpaca_messages(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[
     extra = _optional_text(row, columns.get("input"))
     system = _optional_text(row, columns.get("system"))
     user: Message = {"role": "user", "content": f"{instruction}\n{extra}" if extra else instruction}
-    return [{"role": "system", "content": system}, user] if system else [user]
+    turns = [*_alpaca_history(row, columns.get("history")), user]
+    return [{"role": "system", "content": system}, *turns] if system else turns
+
+
+def _alpaca_history(row: Mapping[str, Any], column: str | None) -> list[Message]:
+    """The turns before the last, which rows give as pairs of question and answer."""
+    pairs = row.get(column) if column else None
+    if not isinstance(pairs, list | None):
+        raise RowError(str(column), f"expected a list of pairs, found {_shown(pairs)}")
+    messages = []
+    for index, pair in enumerate(pairs or []):
+        if not isinstance(pair, list) or [type(text) for text in pair] != [str, str]:
+            raise RowError(f"{column}[{index}]", f"expected a question and its answer, found {_shown(pair)}")
+        messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return messages
 
 
 def _alpaca_response(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
@@ -163,7 +230,7 @@ def _conversation(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Mes
     turns = _value(row, column)
     if not isinstance(turns, list) or not turns:
         raise RowError(column, f"expected a list of messages, found {_shown(turns)}")
-    read = _sharegpt_turn if prompt["format"] == "sharegpt" else _openai_turn
+    read = _sharegpt_message if prompt["format"] == "sharegpt" else _openai_message
     messages = [read(turn, f"{column}[{index}]") for index, turn in enumerate(turns)]
     if all(message["role"] == "assistant" for message in messages):
         raise RowError(column, "there is no message to respond to")
@@ -171,15 +238,15 @@ def _conversation(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Mes
     return [{"role": "system", "content": system}, *messages] if system else messages
 
 
-def _openai_turn(turn: Any, where: str) -> Message:
-    return _turn(turn, where, ("role", "content"), {role: role for role in _ROLES})
+def _openai_message(turn: Any, where: str) -> Message:
+    return _message(turn, where, ("role", "content"), {role: role for role in _ROLES})
 
 
-def _sharegpt_turn(turn: Any, where: str) -> Message:
-    return _turn(turn, where, ("from", "value"), _SHAREGPT_ROLES)
+def _sharegpt_message(turn: Any, where: str) -> Message:
+    return _message(turn, where, ("from", "value"), _SHAREGPT_ROLES)
 
 
-def _turn(turn: Any, where: str, keys: tuple[str, str], roles: Mapping[str, str]) -> Message:
+def _message(turn: Any, where: str, keys: tuple[str, str], roles: Mapping[str, str]) -> Message:
     speaker, content = keys
     if not isinstance(turn, Mapping) or not isinstance(turn.get(content), str):
         raise RowError(

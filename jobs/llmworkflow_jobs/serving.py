@@ -63,7 +63,7 @@ def llm_config(job: JobConfig, base_folder: str, served: Mapping[str, Any]) -> L
     return LLMConfig(
         model_loading_config={"model_id": served["modelId"], "model_source": chosen.source},
         engine_kwargs={
-            **_template_arguments(job.prompt["chatTemplateKwargs"]),
+            **_template_arguments(job, chosen.folder),
             **(_lora_arguments(served["lora"]) if has_adapter else {}),
             **engine.arguments(job, chosen, served),
         },
@@ -92,9 +92,14 @@ def _lora_arguments(lora: Mapping[str, int]) -> dict[str, Any]:
     return {"enable_lora": True, "max_loras": lora["maxLoras"], "max_lora_rank": engine_rank(lora["maxRank"])}
 
 
-def _template_arguments(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What the chat template is given unless a request says otherwise: the same as in training and in batch."""
-    return {"default_chat_template_kwargs": dict(kwargs)} if kwargs else {}
+def _template_arguments(job: JobConfig, folder: str) -> dict[str, Any]:
+    """The chat template and what it is given unless a request says otherwise: the same as in training and in batch."""
+    prompt, arguments = job.prompt, dict[str, Any]()
+    if prompt["chatTemplate"] or prompt["assistantPrefill"]:
+        arguments["chat_template"] = model.load_tokenizer(job, folder).chat_template
+    if prompt["chatTemplateKwargs"]:
+        arguments["default_chat_template_kwargs"] = dict(prompt["chatTemplateKwargs"])
+    return arguments
 
 
 def _autoscaling(replicas: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import (
-    AutoConfig,
     BitsAndBytesConfig,
-    PretrainedConfig,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -28,20 +25,21 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from llmworkflow_jobs import checkpoints, model, storage
+from llmworkflow_jobs import checkpoints, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
-from llmworkflow_jobs.training_options import artifact_kind, lora_arguments, sft_arguments
+from llmworkflow_jobs.training_options import lora_arguments, sft_arguments
 
 # Told {step, steps} and the newest of loss and eval_loss at each log.
 Follow = Callable[[dict[str, Any]], None]
 
 # The losses over the steps, one JSON object a line, in the attempt's folder.
 CURVE = "training.jsonl"
+# The events of training.reportTo: [tensorboard], in the attempt's folder too.
+EVENTS = "tensorboard"
 
 _TRAINER_STATE = "trainer_state.json"  # as transformers names it in a checkpoint
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 logger = logging.getLogger(__name__)
@@ -71,7 +69,8 @@ def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, An
         metrics["samplesPerSecond"] *= len(data.examples) / len(trainer.train_dataset)
     if trainer.is_world_process_zero():
         _write_curve(trainer.state, config)
-        _save_result(trainer, config, folder)
+        _upload_events(config)
+        training_result.save(trainer.accelerator.unwrap_model(trainer.model), config, folder)
     return {
         "metrics": metrics,
         "chatTemplateDigest": storage.text_digest(tokenizer.chat_template),
@@ -89,7 +88,7 @@ def load_training_tokenizer(config: JobConfig, folder: str) -> PreTrainedTokeniz
             f"model.source {source}: pad token and EOS token are both {tokenizer.eos_token!r}, so padding cannot be "
             "told from the end of a turn; set pad_token to a token of its own in tokenizer_config.json",
         )
-    rows = _model_config(config, folder).get_text_config().vocab_size
+    rows = training_result.model_config(config, folder).get_text_config().vocab_size
     if len(tokenizer) > rows:
         raise JobError(
             "ModelInvalid",
@@ -99,16 +98,18 @@ def load_training_tokenizer(config: JobConfig, folder: str) -> PreTrainedTokeniz
     return tokenizer
 
 
-def _model_config(config: JobConfig, folder: str) -> PretrainedConfig:
-    return AutoConfig.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
-
-
 class Follower(TrainerCallback):
     """Passes on what is logged, completes and prunes checkpoints, and sees that the last step is logged."""
 
     def __init__(self, config: JobConfig, follow: Follow) -> None:
         self._config = config
         self._follow = follow
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.best_model_checkpoint:  # of an earlier attempt, perhaps on another machine
+            state.best_model_checkpoint = _best_folder(state, self._config)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -134,6 +135,7 @@ class Follower(TrainerCallback):
             keep = self._config.section["training"]["keepCheckpoints"]
             checkpoints.prune(self._config, keep, state.best_model_checkpoint)
             _write_curve(state, self._config)
+            _upload_events(self._config)
 
 
 def _build_trainer(
@@ -145,20 +147,28 @@ def _build_trainer(
 ) -> SFTTrainer:
     section = config.section
     arguments = sft_arguments(
-        config, str(checkpoints.local_root(config)), evaluated=bool(validation.examples)
+        config, str(checkpoints.local_root(config)), evaluated=bool(validation.examples), workers=_workers()
     )
     # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
     dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
     arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
     return SFTTrainer(
         model=folder,
-        args=SFTConfig(trust_remote_code=config.model["trustRemoteCode"], **arguments),
+        args=_sft_config(config, arguments),
         train_dataset=Dataset.from_list(data.examples),
         eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
         processing_class=tokenizer,
         peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
         quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
     )
+
+
+def _sft_config(config: JobConfig, arguments: dict[str, Any]) -> SFTConfig:
+    try:
+        return SFTConfig(trust_remote_code=config.model["trustRemoteCode"], **arguments)
+    except (TypeError, ValueError) as error:
+        raise JobError("OptionInvalid", f"fineTune.training: TRL's SFTConfig refuses it: {error}") from error
 
 
 def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -183,9 +193,22 @@ def _run(trainer: SFTTrainer, config: JobConfig) -> dict[str, Any]:
         return {"resumedFromStep": checkpoint.step, **_train(trainer, str(folder))}
     # Trainer.train would take one step more where the steps end within an epoch.
     trainer.state = state
-    best = state.best_model_checkpoint
-    trainer._load_from_checkpoint(best if best and Path(best).is_dir() else str(folder))  # noqa: SLF001
+    best = _best_folder(state, config) if state.best_model_checkpoint else str(folder)
+    trainer._load_from_checkpoint(best)  # noqa: SLF001
     return {"resumedFromStep": checkpoint.step, "steps": state.global_step, "trainLoss": _last(state, "loss")}
+
+
+def _best_folder(state: TrainerState, config: JobConfig) -> str:
+    """Local folder of the checkpoint with the lowest validation loss, whichever attempt wrote it."""
+    name = Path(state.best_model_checkpoint or "").name
+    found = checkpoints.named(name, config)
+    if found is None:
+        raise JobError(
+            "ArtifactMissing",
+            f"{config.revision_uri}: {name}, the best checkpoint so far (training.loadBest), is gone; "
+            "restore it, or delete the folder to train anew",
+        )
+    return checkpoints.fetch(found, config)
 
 
 def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
@@ -219,28 +242,18 @@ def _write_curve(state: TrainerState, config: JobConfig) -> None:
     storage.write_text(filesystem, path, "".join(f"{json.dumps(record)}\n" for record in records))
 
 
-def _save_result(trainer: SFTTrainer, config: JobConfig, base: str) -> None:
-    """Save the adapter or the whole model below the attempt's folder."""
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    kind = artifact_kind(config.section)
-    folder = checkpoints.local_root(config).parent / kind
-    shutil.rmtree(folder, ignore_errors=True)  # an earlier run of this attempt may have left files
-    if kind == "model":
-        whole = trained.merge_and_unload() if isinstance(trained, PeftModel) else trained
-        whole.to(_model_config(config, base).dtype or torch.float32).save_pretrained(folder)
-        _copy_companions(Path(base), folder)
-    else:
-        # The folder that this worker read the base from means nothing to others.
-        trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix("hf://")
-        trained.save_pretrained(folder, save_embedding_layers=False)
-    storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
+def _events_folder(config: JobConfig) -> Path:
+    return checkpoints.local_root(config).parent / EVENTS
 
 
-def _copy_companions(base: Path, folder: Path) -> None:
-    """Copy tokenizer, chat template and generation settings as they are: saving them anew may change them."""
-    for file in base.iterdir():
-        if file.is_file() and not file.name.endswith(_WEIGHTS) and not (folder / file.name).exists():
-            shutil.copy(file, folder)
+def _upload_events(config: JobConfig) -> None:
+    if _events_folder(config).is_dir():
+        storage.upload(str(_events_folder(config)), f"{config.output_uri}/{EVENTS}", config)
+
+
+def _workers() -> int:
+    """Processes that train together now, which for an elastic run is not known before."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _threads(config: JobConfig) -> int:

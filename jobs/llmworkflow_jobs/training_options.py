@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError, unknown_name
+
+# Packages of the trackers, any one of which will do. Ray brings tensorboardX along.
+_TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",), "wandb": ("wandb",)}
 
 
 def check(config: JobConfig) -> None:
@@ -14,7 +18,10 @@ def check(config: JobConfig) -> None:
     _check_supported(config.section)
     _check_device(config.section, config.accelerator)
     _check_best(config.section["training"])
-    gradient_accumulation_steps(config.section)
+    worker_counts(config.section)
+    if config.section["training"]["extra"]:
+        sft_arguments(config, "", evaluated=True, workers=1)
+    _check_trackers(config.section["training"]["reportTo"])
 
 
 def artifact_kind(section: Mapping[str, Any]) -> str:
@@ -22,24 +29,34 @@ def artifact_kind(section: Mapping[str, Any]) -> str:
     return "model" if section["method"] == "full" or section["export"]["merge"] else "adapter"
 
 
-def gradient_accumulation_steps(section: Mapping[str, Any]) -> int:
-    """Backward passes per optimizer step, so that a step sees globalBatchSize rows whatever the workers."""
-    training, workers = section["training"], section["workers"]["count"]
+def worker_counts(section: Mapping[str, Any]) -> list[int]:
+    """Numbers of workers that a run may have, smallest first: those among which globalBatchSize rows can be shared.
+
+    Raises OptionInvalid if that is not so for workers.count, or for the fewest workers of an elastic run.
+    """
+    training, workers = section["training"], section["workers"]
+    fewest, most = workers["min"] or workers["count"], workers["max"] or workers["count"]
     per_device, total = training["perDeviceTrainBatchSize"], training["globalBatchSize"]
-    steps, rest = divmod(total, per_device * workers)
-    if rest or not steps:
+    if total % (per_device * fewest):
+        field = "workers.count" if workers["min"] is None else "workers.min"
         raise JobError(
             "OptionInvalid",
             f"training.globalBatchSize is {total}, which is no multiple of training.perDeviceTrainBatchSize "
-            f"{per_device} times workers.count {workers}; make it a multiple of {per_device * workers}",
+            f"{per_device} times {field} {fewest}; make it a multiple of {per_device * fewest}",
         )
-    return int(steps)
+    return [count for count in range(fewest, most + 1) if total % (per_device * count) == 0]
 
 
-def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool) -> dict[str, Any]:
+def gradient_accumulation_steps(section: Mapping[str, Any], workers: int) -> int:
+    """Backward passes per optimizer step, so that a step sees globalBatchSize rows whatever the workers."""
+    training = section["training"]
+    return int(training["globalBatchSize"] // (training["perDeviceTrainBatchSize"] * workers))
+
+
+def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool, workers: int) -> dict[str, Any]:
     """Arguments of TRL's SFTConfig, `extra` included; the training data are token ids and labels already.
 
-    `evaluated` says whether there are validation rows.
+    `evaluated` says whether there are validation rows, `workers` how many processes train together.
     """
     section, training = config.section, config.section["training"]
     arguments = {
@@ -53,7 +70,7 @@ def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool) -> dict[s
         "max_grad_norm": training["maxGradNorm"],
         "per_device_train_batch_size": training["perDeviceTrainBatchSize"],
         "per_device_eval_batch_size": training["perDeviceTrainBatchSize"],
-        "gradient_accumulation_steps": gradient_accumulation_steps(section),
+        "gradient_accumulation_steps": gradient_accumulation_steps(section, workers),
         "activation_checkpointing": training["gradientCheckpointing"],
         "seed": training["seed"],
         "bf16": training["precision"] == "bf16",
@@ -64,7 +81,7 @@ def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool) -> dict[s
         "packing": training["packing"],
         **_length_arguments(training),
         **_checkpoint_arguments(training, evaluated),
-        **_device_arguments(config),
+        **_device_arguments(config, workers),
     }
     return {**arguments, **_extra(training["extra"], arguments)}
 
@@ -85,9 +102,12 @@ def lora_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _length_arguments(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows come cut to maxLength, so TRL has nothing to prepare, unless it is to pack them."""
+    """Rows come cut to maxLength, so TRL has nothing to prepare, unless it is to pack them.
+
+    Validation rows stay apart, so that their loss does not depend on what is packed with what.
+    """
     if training["packing"]:
-        return {"max_length": training["maxLength"]}
+        return {"max_length": training["maxLength"], "eval_packing": False}
     return {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
 
 
@@ -102,11 +122,11 @@ def _checkpoint_arguments(training: Mapping[str, Any], evaluated: bool) -> dict[
     }
 
 
-def _device_arguments(config: JobConfig) -> dict[str, Any]:
+def _device_arguments(config: JobConfig, workers: int) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     if config.accelerator is None:
         arguments |= {"use_cpu": True, "dataloader_pin_memory": False}
-    if config.section["workers"]["count"] > 1:
+    if workers > 1:
         # Every trained weight takes part in every step, so workers need not look for those that do not.
         arguments |= {"ddp_find_unused_parameters": False}
         arguments |= {} if config.accelerator else {"ddp_backend": "gloo"}
@@ -128,12 +148,11 @@ def _extra(extra: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[st
 
 def _check_supported(section: Mapping[str, Any]) -> None:
     """Refuse what the resource has fields for and this job does not do, rather than pass it over."""
-    training, workers = section["training"], section["workers"]
+    training = section["training"]
     for field, value, supported in (
         ("engine", section["engine"], ("trl",)),
         ("objective", section["objective"], ("sft",)),
         ("training.distributed", training["distributed"], (None,)),
-        ("workers.min", workers["min"], (None,)),
         ("export.mirror", section["export"]["mirror"], (None,)),
     ):
         if value not in supported:
@@ -150,6 +169,16 @@ def _check_device(section: Mapping[str, Any], accelerator: Mapping[str, Any] | N
         raise JobError("OptionInvalid", "fineTune.method qlora needs a GPU; set ray.accelerator, or use lora")
     if section["training"]["precision"] == "fp16":
         raise JobError("OptionInvalid", "training.precision fp16 needs a GPU; use fp32 or bf16 on a CPU")
+
+
+def _check_trackers(names: Collection[str]) -> None:
+    for name in names:
+        packages = _TRACKERS[name]
+        if not any(find_spec(package) for package in packages):
+            raise JobError(
+                "ImageLacksPackage",
+                f"training.reportTo names {name}, whose package {packages[0]} is not installed; add it to ray.pip",
+            )
 
 
 def _check_best(training: Mapping[str, Any]) -> None:

@@ -12,11 +12,12 @@ from ray import train as ray_train
 from ray.train import RunConfig, ScalingConfig, UserCallback, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from llmworkflow_jobs import checkpoints
+from llmworkflow_jobs import checkpoints, elastic
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import to_job_error
 from llmworkflow_jobs.training_data import TrainingRows
+from llmworkflow_jobs.training_options import worker_counts
 from llmworkflow_jobs.training_progress import Progress
 
 # How often a run is started again within one attempt.
@@ -43,21 +44,14 @@ class ProgressCallback(UserCallback):
 
 
 def train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[str, Any]:
-    """Train in workers.count workers; returns what `trainer.train` returns.
+    """Train in workers.count workers, or workers.min to max; returns what `trainer.train` returns.
 
-    A run that loses a worker is started again and goes on from the newest checkpoint. Raises JobError.
+    A run that loses a worker is started again, as is one whose number of workers changes, and goes on from the newest
+    checkpoint. Raises JobError.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    trainer = TorchTrainer(
-        _train_in_worker,
-        train_loop_config={"config": config, "rows": ray.put(rows)},
-        torch_config=TorchConfig(backend="nccl" if config.accelerator else "gloo"),
-        scaling_config=_scaling(config),
-        run_config=RunConfig(
-            name="ray", storage_path=config.output_uri, callbacks=[ProgressCallback(progress)]
-        ),
-    )
+    trainer = _trainer(config, rows, progress)
     for restart in itertools.count(1):
         began = checkpoints.newest(config)
         try:
@@ -69,6 +63,21 @@ def train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[str
                 raise verdict(failures) from error
             logger.warning("restart %d of %d: %s", restart, MAX_RESTARTS, verdict(failures))
     raise AssertionError  # the loop ends by return or raise
+
+
+def _trainer(config: JobConfig, rows: TrainingRows, progress: Progress) -> TorchTrainer:
+    arguments = {
+        "train_loop_config": {"config": config, "rows": ray.put(rows)},
+        "torch_config": TorchConfig(backend="nccl" if config.accelerator else "gloo"),
+        "scaling_config": _scaling(config),
+        "run_config": RunConfig(
+            name="ray", storage_path=config.output_uri, callbacks=[ProgressCallback(progress)]
+        ),
+    }
+    if config.section["workers"]["min"] is None:
+        return TorchTrainer(_train_in_worker, **arguments)
+    counts = worker_counts(config.section)
+    return elastic.ElasticTrainer(_train_in_worker, worker_counts=counts, **arguments)
 
 
 def worth_restarting(failures: list[Exception], got_further: bool) -> bool:
@@ -102,7 +111,8 @@ def _scaling(config: JobConfig) -> ScalingConfig:
     if accelerator:
         resources["GPU"] = min(1, accelerator["count"])
     return ScalingConfig(
-        num_workers=workers["count"],
+        num_workers=workers["count"] if workers["min"] is None else (workers["min"], workers["max"]),
+        elastic_resize_monitor_interval_s=elastic.MONITOR_SECONDS,
         use_gpu=accelerator is not None,
         resources_per_worker=resources | workers["resources"],
         placement_strategy=workers["placementStrategy"],

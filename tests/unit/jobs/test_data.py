@@ -104,7 +104,8 @@ def check(row: Mapping[str, Any]) -> None:
         ("a.csv", b"output,b\n1,2,3\n", "DataInvalid", r"a\.csv, line 2: the number of fields"),
         ("a.csv", b'output\n1\n"2', "DataInvalid", r"a\.csv, line 2: not CSV"),
         ("a.parquet", b"PAR1", "DataInvalid", r"a\.parquet: not Parquet"),
-        ("a.txt", b"x", "DataInvalid", r"a\.txt: format None is not one of jsonl, json, csv, parquet"),
+        ("a.bin", b"x", "DataInvalid", r"a\.bin: format None is not one of jsonl, json, csv, parquet, text"),
+        ("a.txt", b"\n", "DataEmpty", "volume:a.txt holds no rows"),
     ],
 )  # fmt: skip
 def test_errors_say_where(
@@ -137,6 +138,10 @@ def test_changed_input_is_refused(fine_tune: Config, report: Report, tmp_path: P
     assert caught.value.reason == "InputChanged"
 
 
-def test_dataset_info_is_not_passed_over(fine_tune: Config, report: Report) -> None:
-    with pytest.raises(JobError, match="dataset is not supported"):
-        read_rows([{"uri": "volume:dataset_info.json", "dataset": "viggo"}], fine_tune(), report)
+@pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a.md", "text")])
+def test_lines_of_a_text_are_rows(
+    fine_tune: Config, report: Report, tmp_path: Path, name: str, format: str | None
+) -> None:
+    (tmp_path / name).write_bytes("What is it?\r\n\n  Näme it.".encode())
+    rows = read_rows(source(name, format), fine_tune(), report)
+    assert rows == [{"text": "What is it?"}, {"text": "  Näme it."}]

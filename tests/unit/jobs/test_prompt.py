@@ -12,6 +12,7 @@ from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import (
     RowError,
     check_row,
+    ending_with,
     messages_of,
     prompt_token_ids,
     response_of,
@@ -67,6 +68,15 @@ SHAREGPT = prompt("sharegpt", messages="conversations")
             [USER], "A game.", id="alpaca with an empty system column",
         ),
         pytest.param(
+            {"instruction": "What is it?", "output": "A game.", "h": [["What is it?", "A game."]], "s": "Be brief."},
+            prompt("alpaca", history="h", system="s"), [SYSTEM, USER, ANSWER, USER], "A game.",
+            id="alpaca with earlier turns",
+        ),
+        pytest.param(
+            {"instruction": "What is it?", "output": "A game.", "h": None}, prompt("alpaca", history="h"), [USER],
+            "A game.", id="alpaca without earlier turns",
+        ),
+        pytest.param(
             {"messages": [SYSTEM, USER, ANSWER]}, prompt("messages"), [SYSTEM, USER], "A game.", id="messages"
         ),
         pytest.param(
@@ -103,6 +113,8 @@ def test_prompt_needs_no_response() -> None:
         ({"instruction": "x"}, prompt("alpaca"), "output", "there is no such column", True),
         ({"instruction": 3, "output": ""}, prompt("alpaca"), "instruction", "expected a text, found 3", False),
         ({"instruction": "x", "input": [], "output": ""}, prompt("alpaca"), "input", "expected a text", False),
+        ({"instruction": "x", "h": "x"}, prompt("alpaca", history="h"), "h", "expected a list of pairs", False),
+        ({"instruction": "x", "h": [["x"]]}, prompt("alpaca", history="h"), r"h\[0\]", "a question and its", False),
         ({"messages": "x"}, prompt("messages"), "messages", "expected a list of messages", False),
         ({"messages": []}, prompt("messages"), "messages", "expected a list of messages", False),
         ({"messages": [USER]}, prompt("messages"), "messages", "is of the user, not the assistant", False),
@@ -163,6 +175,63 @@ def test_chat_template_options_reach_both(chat_tokenizer: Any, monkeypatch: pyte
     ids = prompt_token_ids(chat_tokenizer, messages_of(row, spec), spec["chatTemplateKwargs"])
     assert chat_tokenizer.decode(ids).startswith("<think>")
     assert training_token_ids(chat_tokenizer, row, spec, [2]).input_ids[: len(ids)] == ids
+
+
+@given(prefill=st.text(min_size=1, max_size=20), response=st.text(max_size=20), begun=st.booleans())
+def test_answers_go_on_from_the_prefill(
+    chat_tokenizer: Any, prefill: str, response: str, begun: bool
+) -> None:
+    """Whether or not the response of the data begins with it."""
+    template = chat_tokenizer.chat_template
+    row = {"instruction": "x", "output": prefill + response if begun else response.removeprefix(prefill)}
+    spec = prompt("alpaca") | {"assistantPrefill": prefill}
+    plain = prompt_token_ids(chat_tokenizer, messages_of(row, spec))
+    chat_tokenizer.chat_template = ending_with(template, prefill)
+    try:
+        ids = prompt_token_ids(chat_tokenizer, messages_of(row, spec))
+        example = training_token_ids(chat_tokenizer, row, spec, [chat_tokenizer.eos_token_id])
+    finally:
+        chat_tokenizer.chat_template = template
+    assert chat_tokenizer.decode(ids) == chat_tokenizer.decode(plain) + prefill
+    assert example.input_ids[: len(ids)] == ids
+    assert chat_tokenizer.decode(example.input_ids[len(ids) : -1]) == response_of(row, spec)
+    assert response_of(row, spec) == (response if begun else response.removeprefix(prefill))
+
+
+THINKING = (  # the prompt opens or ends the thinking, and a turn that is over has none, as with DeepSeek-R1 and Qwen3
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% if done %}</think>\n{% endif %}{% endif %}"
+)
+
+
+@pytest.mark.parametrize(("done", "response"), [(False, "It is old.\n</think>\nA game."), (True, "A game.")])
+def test_thinking_goes_on_where_the_prompt_leaves_it(
+    chat_tokenizer: Any, monkeypatch: pytest.MonkeyPatch, done: bool, response: str
+) -> None:
+    monkeypatch.setattr(chat_tokenizer, "chat_template", THINKING)
+    row = {"instruction": "What is it?", "output": response}
+    spec = prompt("alpaca") | {"chatTemplateKwargs": {"done": done}}
+    ids = prompt_token_ids(chat_tokenizer, messages_of(row, spec), spec["chatTemplateKwargs"])
+    example = training_token_ids(chat_tokenizer, row, spec, [chat_tokenizer.eos_token_id])
+    assert example.input_ids[: len(ids)] == ids
+    assert chat_tokenizer.decode(ids).endswith("<think>\n</think>\n" if done else "<think>\n")
+    assert chat_tokenizer.decode(example.input_ids[len(ids) :]) == f"{response}<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("done", "response", "message"),
+    [
+        (False, "A game.", "opens <think> and the response does not close it; .*assistantPrefill"),
+        (True, "<think>It is old.</think>A game.", "the response thinks .*prompt.chatTemplateKwargs"),
+    ],
+)
+def test_response_that_thinks_otherwise_than_the_prompt_is_refused(
+    chat_tokenizer: Any, monkeypatch: pytest.MonkeyPatch, done: bool, response: str, message: str
+) -> None:
+    monkeypatch.setattr(chat_tokenizer, "chat_template", THINKING)
+    spec = prompt("alpaca") | {"chatTemplateKwargs": {"done": done}}
+    with pytest.raises(RowError, match=message):
+        training_token_ids(chat_tokenizer, {"instruction": "x", "output": response}, spec, [2])
 
 
 @pytest.mark.parametrize(

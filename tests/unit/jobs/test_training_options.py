@@ -16,23 +16,36 @@ from llmworkflow_jobs.training_options import (
     check,
     gradient_accumulation_steps,
     lora_arguments,
+    worker_counts,
 )
 
 Config = Callable[..., JobConfig]
 GPU = {"type": "L4", "count": 1}
 
 
-@given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 1024))
-def test_a_step_sees_the_global_batch_or_is_refused(per_device: int, workers: int, total: int) -> None:
+@given(st.integers(1, 64), st.integers(1, 16), st.integers(0, 16), st.integers(1, 1024))
+def test_a_step_sees_the_global_batch_or_is_refused(
+    per_device: int, fewest: int, more: int, total: int
+) -> None:
     section = {
         "training": {"perDeviceTrainBatchSize": per_device, "globalBatchSize": total},
-        "workers": {"count": workers},
+        "workers": {"count": 1, "min": fewest, "max": fewest + more},
     }
-    if total % (per_device * workers):
-        with pytest.raises(JobError, match=f"globalBatchSize is {total}.*multiple of {per_device * workers}"):
-            gradient_accumulation_steps(section)
-    else:
-        assert gradient_accumulation_steps(section) * per_device * workers == total
+    if total % (per_device * fewest):
+        with pytest.raises(JobError, match=f"globalBatchSize is {total}.*multiple of {per_device * fewest}"):
+            worker_counts(section)
+        return
+    counts = worker_counts(section)
+    assert counts[0] == fewest
+    assert counts[-1] <= fewest + more
+    for count in counts:
+        assert gradient_accumulation_steps(section, count) * per_device * count == total
+
+
+def test_elastic_run_has_counts_that_share_the_batch(fine_tune: Config) -> None:
+    training = {"perDeviceTrainBatchSize": 1, "globalBatchSize": 32}
+    assert worker_counts(fine_tune(training=training, workers={"count": 4}).section) == [4]
+    assert worker_counts(fine_tune(training=training, workers={"min": 2, "max": 9}).section) == [2, 4, 8]
 
 
 def test_defaults_pass(fine_tune: Config) -> None:
@@ -48,7 +61,7 @@ def test_defaults_pass(fine_tune: Config) -> None:
         ({"method": "qlora"}, "qlora needs a GPU.*or use lora"),
         ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
         ({"training": {"distributed": {"fsdp": {}}}}, "training.distributed.*leave it out"),
-        ({"workers": {"min": 1, "max": 2}}, "workers.min is 1.*leave it out"),
+        ({"workers": {"min": 3, "max": 8}}, "globalBatchSize is 8.*workers.min 3"),
         ({"export": {"mirror": "s3://b/a"}}, "export.mirror"),
         (
             {"training": {"loadBest": True, "evalSteps": 10, "saveSteps": 25}},
@@ -61,6 +74,13 @@ def test_what_cannot_be_trained_is_refused(fine_tune: Config, change: dict[str, 
     with pytest.raises(JobError, match=message) as caught:
         check(fine_tune(**change))
     assert caught.value.reason == "OptionInvalid"
+
+
+def test_tracker_that_is_not_installed_is_refused(fine_tune: Config) -> None:
+    check(fine_tune(training={"reportTo": ["tensorboard"]}))
+    with pytest.raises(JobError, match=r"reportTo names mlflow, whose package mlflow .*ray\.pip") as caught:
+        check(fine_tune(training={"reportTo": ["tensorboard", "mlflow"]}))
+    assert caught.value.reason == "ImageLacksPackage"
 
 
 @pytest.mark.parametrize(

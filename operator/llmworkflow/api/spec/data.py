@@ -28,9 +28,11 @@ class DataSource(SpecModel):
     uri: Result[Text]
     """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
     format: Result[DataFormat | None] = None
-    """Format of the files; told by their endings when unset."""
+    """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text."""
     dataset: Result[Text | None] = None
-    """Entry of the dataset_info.json that the uri names; the uri is the data itself when unset."""
+    """Entry of LLaMA-Factory's dataset_info.json, which is the uri or lies in its folder; the uri is the data itself
+    when unset. The entry says which columns hold the parts of a row, in place of prompt.columns, and its formatting
+    has to be that of prompt.format; with format custom it only names the file."""
     credentials_from: Operational[SecretSource | None] = None
     """Credentials of the source, as environment variables; those of spec.storage when unset."""
 

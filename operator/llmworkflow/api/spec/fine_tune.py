@@ -78,7 +78,8 @@ class Training(SpecModel):
     per_device_train_batch_size: Result[Positive] = 1
     """Rows that a worker computes at once; more use more memory."""
     global_batch_size: Result[Positive] = 32
-    """Rows of an optimizer step over all workers, held by accumulating gradients."""
+    """Rows of an optimizer step over all workers, held by accumulating gradients; of packed rows, sequences of
+    maxLength."""
     max_samples: Result[Positive | None] = None
     """Number of training rows taken, chosen by the seed; all when unset."""
     max_length: Result[Positive] = 2048
@@ -130,7 +131,8 @@ class Workers(SpecModel):
     count: Operational[Positive] = 1
     """Workers of a run of fixed size."""
     min: Operational[Positive | None] = None
-    """Fewest workers of an elastic run; the run has `count` workers when unset."""
+    """Fewest workers of an elastic run, which has as many as there is room for and globalBatchSize can be shared by;
+    the run has `count` workers when unset."""
     max: Operational[Positive | None] = None
     """Most workers of an elastic run; the run has `count` workers when unset."""
     placement_strategy: Operational[PlacementStrategy] = "PACK"

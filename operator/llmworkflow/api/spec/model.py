@@ -60,7 +60,9 @@ class PromptColumns(SpecModel):
     output: Result[Text] = "output"
     """alpaca: the response."""
     system: Result[Text | None] = None
-    """alpaca, sharegpt: the system message; none when unset."""
+    """alpaca, sharegpt, messages: the system message; none when unset."""
+    history: Result[Text | None] = None
+    """alpaca: earlier turns, as a list of pairs of question and answer; none when unset."""
     messages: Result[Text] = "messages"
     """messages, sharegpt: the list of turns."""
     images: Result[Text | None] = None
@@ -104,7 +106,8 @@ class Prompt(SpecModel):
     chat_template_kwargs: Result[JsonObject] = {}
     """Options of the chat template, such as enable_thinking."""
     assistant_prefill: Result[str | None] = None
-    """Text that every answer begins with; none when unset."""
+    """Beginning of every answer, such as `{` or `</think>`: it ends the prompt, and what is trained, scored and
+    returned is what follows it. Responses in the data may begin with it. None when unset."""
 
 
 class Volume(SpecModel):

@@ -1,0 +1,59 @@
+"""What a fine-tuning leaves: an adapter, or a whole model with what belongs to it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+
+from llmworkflow_jobs import checkpoints, storage
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.training_options import artifact_kind
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
+
+
+def save(trained: PreTrainedModel | PeftModel, config: JobConfig, base: str) -> None:
+    """Save the adapter or the whole model below the attempt's folder. `base` is the folder of the base model."""
+    kind = artifact_kind(config.section)
+    folder = checkpoints.local_root(config).parent / kind
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run of this attempt may have left files
+    if kind == "model":
+        whole = _merged(trained, config, base) if isinstance(trained, PeftModel) else trained
+        whole.to(model_config(config, base).dtype or torch.float32).save_pretrained(folder)
+        _copy_companions(Path(base), folder)
+    else:
+        _save_adapter(trained, folder, config)
+    storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
+
+
+def model_config(config: JobConfig, folder: str) -> PretrainedConfig:
+    """The configuration of the model in `folder`."""
+    return AutoConfig.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
+
+
+def _save_adapter(trained: PeftModel, folder: Path, config: JobConfig) -> None:
+    # The folder that this worker read the base from means nothing to others.
+    trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix("hf://")
+    trained.save_pretrained(folder, save_embedding_layers=False)
+
+
+def _merged(trained: PeftModel, config: JobConfig, base: str) -> PreTrainedModel:
+    """The adapter in the base model as it is: what it was trained over may be quantised."""
+    whole = AutoModelForCausalLM.from_pretrained(
+        base, dtype="auto", trust_remote_code=config.model["trustRemoteCode"]
+    )
+    with TemporaryDirectory() as adapter:
+        _save_adapter(trained, Path(adapter), config)
+        return PeftModel.from_pretrained(whole, adapter).merge_and_unload()
+
+
+def _copy_companions(base: Path, folder: Path) -> None:
+    """Copy tokenizer, chat template and generation settings as they are: saving them anew may change them."""
+    for file in base.iterdir():
+        if file.is_file() and not file.name.endswith(_WEIGHTS) and file.name != "config.json":
+            shutil.copy(file, folder)

@@ -1,0 +1,153 @@
+"""A fully fine-tuned model through its batch to its endpoint, with a prompt and decoding of its own all the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+PROMPT = {
+    "chatTemplate": "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% if not enable_thinking %}(done){% endif %}{% endif %}",
+    "chatTemplateKwargs": {"enable_thinking": True},
+    "assistantPrefill": "name: ",
+}
+APPLICATION = "viggo-full"
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A volume with rows, and a model whose own decoding is not vLLM's."""
+    volume = tmp_path_factory.mktemp("full")
+    shutil.copytree(tiny_model, volume / "model")
+    settings = json.loads((volume / "model" / "generation_config.json").read_text())
+    (volume / "model" / "generation_config.json").write_text(
+        json.dumps(settings | {"repetition_penalty": 1.5})
+    )
+    rows = [
+        {"instruction": "inform", "input": f"name {n}", "output": f"name: {n} of the year"} for n in range(32)
+    ]
+    (volume / "train.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (volume / "test.csv").write_text("instruction,input\n" + "".join(f"inform,name {n}\n" for n in range(20)))
+    return volume
+
+
+@pytest.fixture(scope="module")
+def inputs(volume: Path, stage_document: Callable[..., Any], start_shared_job: Any) -> dict[str, Any]:
+    """The inputs of stages after a full fine-tuning."""
+    config = stage_document(
+        "fineTune",
+        volume.as_uri(),
+        stage={"name": "tune"},
+        prompt=PROMPT,
+        method="full",
+        training={"maxSteps": 20},
+    )
+    report = start_shared_job("fine_tune", config).wait(400)
+    assert report["state"] == "Succeeded", report
+    assert report["artifact"]["type"] == "model"
+    stage = {"stage": "tune", "kind": "fineTune", "revision": "0123456789ab", "attempt": 1}
+    return {"tune": stage | {"artifact": report["artifact"]}}
+
+
+@pytest.fixture(scope="module")
+def rows_of(
+    volume: Path, inputs: dict[str, Any], stage_document: Callable[..., Any], start_shared_job: Any
+) -> dict[str, str]:
+    """The artifact of a batch that the tuned model has answered."""
+    config = stage_document(
+        "batch",
+        volume.as_uri(),
+        stage={"name": "score"},
+        inputs=inputs,
+        prompt=PROMPT,
+        input={"uri": "volume:test.csv"},
+    )
+    config["batch"]["model"] = {"stage": "tune"}
+    report = start_shared_job("batch", config).wait(400)
+    assert report["state"] == "Succeeded", report
+    artifact: dict[str, str] = report["artifact"]
+    return artifact
+
+
+@pytest.fixture(scope="module")
+def endpoint(
+    volume: Path,
+    inputs: dict[str, Any],
+    rows_of: dict[str, str],
+    stage_document: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[int, Path]]:
+    """Port and report of an endpoint of the tuned model, which is told to replay the batch."""
+    from ray import serve
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
+    folder = tmp_path_factory.mktemp("serve-full")
+    config = stage_document("serve", volume.as_uri(), stage={"name": "chat"}, inputs=inputs, prompt=PROMPT)
+    config["serve"]["models"][0]["model"] = {"stage": "tune"}
+    (folder / "config.json").write_text(json.dumps(config))
+    user_config = {
+        "revision": "0123456789ab",
+        "attempt": 1,
+        "aliases": {
+            "viggo": {"stage": "tune", "revision": "0123456789ab", "attempt": 1, **inputs["tune"]["artifact"]}
+        },
+        "verify": {"rows": 16, "agreement": 1.0, "rowsOf": rows_of},
+    }
+    application = {
+        "name": APPLICATION,
+        "route_prefix": "/",
+        "import_path": "llmworkflow_jobs.serving:build",
+        "args": {"config": str(folder / "config.json"), "report": (folder / "report.json").as_uri()},
+        "deployments": [{"name": "LLMIngress", "user_config": user_config}],
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
+    yield port, folder / "report.json"
+    serve.shutdown()
+
+
+def test_endpoint_answers_as_the_batch_did(endpoint: tuple[int, Path]) -> None:
+    """Prompt and answer of each row are the same, token for token: template, its options, prefill and decoding too."""
+    from ray import serve
+
+    deadline = time.monotonic() + 500
+    while not (endpoint[1].exists() and (verdict := json.loads(endpoint[1].read_text())["verification"])):
+        status = serve.status().applications[APPLICATION]
+        assert status.status != "DEPLOY_FAILED", status.message
+        assert time.monotonic() < deadline, f"no verdict: {status}"
+        time.sleep(0.1)
+    assert verdict["passed"], verdict
+    assert (verdict["rows"], verdict["agreement"]) == (16, 1.0)
+
+
+def test_requests_that_say_nothing_are_decoded_as_the_model_asks(endpoint: tuple[int, Path]) -> None:
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{endpoint[0]}/v1", api_key="none", max_retries=0)
+
+    def tokens(**options: Any) -> list[int]:
+        reply = client.chat.completions.create(
+            model="viggo",
+            messages=[{"role": "user", "content": "inform\nname 3"}],
+            temperature=0,
+            max_tokens=40,
+            extra_body={"return_token_ids": True, "ignore_eos": True, **options},
+        )
+        found: list[int] = reply.choices[0].model_dump()["token_ids"]
+        return found
+
+    own = tokens()
+    assert own == tokens(repetition_penalty=1.5)
+    assert own != tokens(repetition_penalty=1.0)
