@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmworkflow_jobs import data, engine, inference_model, metrics, model, rows, sampling
+from llmworkflow_jobs import batch_adapters, data, engine, inference_model, metrics, model, rows, sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import check_row
@@ -36,7 +36,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     read = data.read_rows([section["input"]], config, report, _row_check(config))
     columns = rows.kept_columns(read, section["output"]["keep"])
     base = model.resolve(config, report)
-    chosen = inference_model.choose(config, base, section["model"])
+    chosen = inference_model.choose(config, base)
     requests = rows.ask(
         rows.select(read, section["input"]),
         config.prompt,
@@ -44,6 +44,8 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         with_reference=section["evaluate"] is not None,
         source=section["input"]["uri"],
     )
+    if chosen.adapters:
+        requests = batch_adapters.assign(requests, section["adapterColumn"], chosen.adapters)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))
     return Plan(base, chosen, requests, columns, requested, parameters)

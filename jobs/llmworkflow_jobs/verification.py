@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from llmworkflow_jobs.replay import ReplayRow
@@ -17,15 +18,22 @@ _GREETING = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 
 _QUOTED = 3
 
 
-async def replay(model_id: str, rows: Sequence[ReplayRow], required: float, ask: Ask) -> dict[str, Any]:
-    """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`."""
-    found = await asyncio.gather(*(_difference(row, _body(model_id, row), ask) for row in rows))
+async def replay(
+    names: Mapping[str | None, str], rows: Sequence[ReplayRow], required: float, ask: Ask
+) -> dict[str, Any]:
+    """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`.
+
+    `names` says under which name the model is served that answered a row, by the adapter that the row names.
+    """
+    bodies = [_body(names[row["adapter"]], row) for row in rows]
+    found = await asyncio.gather(*map(_difference, rows, bodies, repeat(ask)))
     differences = [f"row {index}: {text}" for index, text in enumerate(found) if text]
     agreement = 1 - len(differences) / len(rows)
     message = f"{len(rows) - len(differences)} of {len(rows)} rows are answered as in the batch"
     if differences:
         message = f"{message}; {'; '.join(differences[:_QUOTED])}"
-    return _verdict(model_id, len(rows), agreement, required, agreement >= required, message)
+    first = names[rows[0]["adapter"]]
+    return _verdict(first, len(rows), agreement, required, agreement >= required, message)
 
 
 async def greet(model_id: str, ask: Ask) -> dict[str, Any]:
