@@ -9,16 +9,22 @@ from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.rows import Request
 
 
-def assign(requests: Iterable[Request], column: str, adapters: Collection[str]) -> list[Request]:
+def assign(
+    requests: Iterable[Request], column: str, adapters: Collection[str], on_row_error: str
+) -> list[Request]:
     """The requests with the adapter that `column` of their row names; empty there means the base model.
 
-    A request whose row names another gets an error. Raises ColumnMissing if no row has the column.
+    A request whose row names another gets an error, which is raised as DataInvalid if `on_row_error` is "fail". Raises
+    ColumnMissing if no row has the column.
     """
     assigned = [_assigned(request, column, adapters) for request in requests]
     if not any(column in request.row for request in assigned):
         raise JobError(
             "ColumnMissing", f"no row has the column {column} of adapterColumn; name one of the data's"
         )
+    wrong = next((request for request in assigned if request.error), None)
+    if wrong and on_row_error == "fail":
+        raise JobError("DataInvalid", f"row {wrong.row_id}: {wrong.error}")
     return assigned
 
 

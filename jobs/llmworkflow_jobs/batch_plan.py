@@ -45,7 +45,9 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         source=section["input"]["uri"],
     )
     if chosen.adapters:
-        requests = batch_adapters.assign(requests, section["adapterColumn"], chosen.adapters)
+        requests = batch_adapters.assign(
+            requests, section["adapterColumn"], chosen.adapters, section["onRowError"]
+        )
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))
     return Plan(base, chosen, requests, columns, requested, parameters)
