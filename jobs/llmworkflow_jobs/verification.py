@@ -36,12 +36,17 @@ async def replay(
     return _verdict(first, len(rows), agreement, required, agreement >= required, message)
 
 
-async def greet(model_id: str, ask: Ask) -> dict[str, Any]:
-    """Ask one question; the verdict passes if the answer has a token."""
-    reply = await ask({"model": model_id, "return_token_ids": True, **_GREETING})
-    tokens = len(reply["choices"][0]["token_ids"])
-    message = f"answered with {tokens} tokens; there are no rows of a batch to compare with"
-    return _verdict(model_id, 0, float(tokens > 0), 0.0, tokens > 0, message)
+async def greet(names: Sequence[str], ask: Ask) -> dict[str, Any]:
+    """Ask one question of every name; the verdict passes if each answer has a token."""
+    replies = await asyncio.gather(
+        *(ask({"model": name, "return_token_ids": True, **_GREETING}) for name in names)
+    )
+    tokens = [len(reply["choices"][0]["token_ids"]) for reply in replies]
+    silent = next((name for name, count in zip(names, tokens, strict=True) if not count), None)
+    message = f"answered with {sum(tokens)} tokens; there are no rows of a batch to compare with"
+    if silent:
+        return _verdict(silent, 0, 0.0, 0.0, False, f"{silent} answered with no token")
+    return _verdict(names[0], 0, 1.0, 0.0, True, message)
 
 
 def failed(model_id: str, problem: str) -> dict[str, Any]:

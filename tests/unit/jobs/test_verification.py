@@ -117,4 +117,12 @@ async def test_without_rows_one_token_is_enough(tokens: list[int], passed: bool)
     async def ask(body: dict[str, Any]) -> dict[str, Any]:
         return {"choices": [{"token_ids": tokens}]}
 
-    assert (await verification.greet("viggo", ask))["passed"] is passed
+    assert (await verification.greet(["viggo"], ask))["passed"] is passed
+
+
+async def test_without_rows_every_name_has_to_answer() -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        return {"choices": [{"token_ids": [] if body["model"] == "chat:films" else [4]}]}
+
+    verdict = await verification.greet(["chat", "chat:films"], ask)
+    assert (verdict["passed"], verdict["modelId"]) == (False, "chat:films")
