@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import openai
+from openai.types.chat import ChatCompletionChunk
 
 QUESTION = "Give the dialogue act with its attributes.\nIron Harbor was released in 2009."
 
@@ -52,8 +53,18 @@ class Load:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 self._stopping.wait(0.1)  # a failure that comes at once would be counted by the thousand
 
+    def answer(self, client: openai.OpenAI) -> str:
+        """What the model answers."""
+        return "".join(chunk.choices[0].delta.content or "" for chunk in self._stream(client))
+
     def _ask(self, client: openai.OpenAI) -> tuple[float, str]:
-        chunks = list(
+        chunks = self._stream(client)
+        assert chunks, "the stream is empty"
+        assert chunks[-1].choices[0].finish_reason, "the stream broke off"
+        return time.monotonic(), chunks[0].model
+
+    def _stream(self, client: openai.OpenAI) -> list[ChatCompletionChunk]:
+        return list(
             client.chat.completions.create(
                 model=self.model,
                 messages=[{"role": "user", "content": QUESTION}],
@@ -62,6 +73,3 @@ class Load:
                 stream=True,
             )
         )
-        assert chunks, "the stream is empty"
-        assert chunks[-1].choices[0].finish_reason, "the stream broke off"
-        return time.monotonic(), chunks[0].model

@@ -21,6 +21,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 NAME = "promote"
 KEYS = ["sk-first-0a1b2c3d4e5f", "sk-second-9f8e7d6c5b4a", "sk-third-77aa55cc33ee"]
 PROMOTION_SECONDS = 10
+BOTH = "both"
+SCALING = {
+    "min": 1, "max": 2, "targetOngoingRequests": 2, "upscaleDelaySeconds": 1, "downscaleDelaySeconds": 5
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +173,80 @@ def test_no_key_is_anywhere_but_in_its_file(command: Command) -> None:
         assert not any(key in " ".join(process.info["cmdline"] or []) for key in KEYS)
     for arguments in (["status", NAME, "-o", "yaml"], ["render", command.root / f"{NAME}.yaml"]):
         assert not any(key in command(*arguments).stdout for key in KEYS)
+
+
+@pytest.fixture(scope="module")
+def both(
+    command: Command,
+    workflow: Workflow,
+    promoted: tuple[Workflow, dict[str, Any], Load],
+    first: dict[str, Any],
+) -> Workflow:
+    """A file that only serves: two models, one of them with the two adapters that the other workflow made."""
+    adapters = {"early": first, "late": promoted[1]}
+    served = {
+        "modelId": "chat",
+        "adapters": [
+            {"name": name, "uri": stage(status, "tune")["artifact"]["uri"]}
+            for name, status in adapters.items()
+        ],
+    }
+    both = deepcopy(workflow)
+    both["metadata"]["name"] = BOTH
+    both["spec"]["stages"] = [{"name": "chat", "serve": {"models": [served, {"modelId": "plain"}]}}]
+    return both
+
+
+@pytest.fixture(scope="module")
+def url_of_both(command: Command, both: Workflow) -> str:
+    """The address of its endpoint."""
+    assert command("stop", NAME, timeout=180).returncode == 0
+    assert command.run(both, "--detach", timeout=240).returncode == 0
+    assert command.run(both, timeout=600).returncode == 0
+    url: str = command.status(BOTH)["url"]
+    return url
+
+
+def test_two_models_and_two_adapters_are_served_at_once(url_of_both: str) -> None:
+    client = openai.OpenAI(base_url=f"{url_of_both}/v1", api_key="none", max_retries=0)
+    names = ["chat", "chat:early", "chat:late", "plain"]
+    assert [model.id for model in client.models.list()] == names
+    assert client.models.retrieve("chat:late").id == "chat:late"
+    answers = {name: Load(url_of_both, name, "none").answer(client) for name in names}
+    assert answers["chat"] == answers["plain"]
+    assert answers["chat:late"].startswith("inform(name[Iron Harbor]")
+    assert len(set(answers.values())) == 3
+    for unknown in ("chat:other", "plain:early", "other", "chat:early-1"):
+        with pytest.raises(openai.NotFoundError):
+            Load(url_of_both, unknown, "none").answer(client)
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(unknown)
+
+
+def test_other_engines_come_beside_and_scale_with_the_load(
+    command: Command, both: Workflow, url_of_both: str
+) -> None:
+    before = engines_of(command)
+    edited = deepcopy(both)
+    served, _ = stage_of(edited, "chat")["serve"]["models"]
+    stage_of(edited, "chat")["serve"]["models"] = [served]
+    served["engineKwargs"] = {"max_model_len": 256}
+    served["replicas"] = SCALING
+    with Load(url_of_both, "chat:late", "none") as load:
+        assert command.run(edited, timeout=300).returncode == 0
+        wait_until(lambda: not before & engines_of(command), 60, "the old engines are gone")
+        wait_until(lambda: len(engines_of(command)) == 2, 180, "a second replica under load")
+        both_engines = engines_of(command)
+        served["adapters"][1]["uri"] = served["adapters"][0]["uri"]  # another adapter under the same name
+        known = load.answers[-1][1]
+        assert command.run(edited, timeout=120).returncode == 0
+        wait_until(lambda: load.answers[-1][1] != known, 30, "an answer of the other adapter")
+        assert engines_of(command) == both_engines
+    assert load.failures == []
+    wait_until(lambda: len(engines_of(command)) == 1, 120, "one replica again when nobody asks")
+    command("stop", BOTH, timeout=180)
+
+
+def engines_of(command: Command) -> set[int]:
+    """The processes of its engines."""
+    return {process.pid for process in command.engines(BOTH)}

@@ -9,6 +9,7 @@ import httpx
 
 from llmworkflow.api.names import Reason
 from llmworkflow.core.observation import ChildPhase
+from llmworkflow.core.revision import digest
 from llmworkflow.local.machine import HOST
 from llmworkflow.local.ray_process import RayAddress
 
@@ -56,7 +57,7 @@ class Services:
         self._forget(name)
         if current := self._applications.get(name):
             serving = current[0]
-            if surge and endpoint["args"] != serving["args"]:
+            if surge and _engines(endpoint) != _engines(serving):
                 self._successors[name] = beside(endpoint)
                 endpoint = serving
             else:
@@ -148,8 +149,13 @@ class Services:
 
 def beside(endpoint: Application) -> Application:
     """The endpoint as an application of its own name, out of the clients' way."""
-    name = f"{endpoint['name']}-{endpoint['args']['engines']}"
+    name = f"{endpoint['name']}-{digest(_engines(endpoint))}"
     return {**endpoint, "name": name, "route_prefix": f"/{name}"}
+
+
+def _engines(endpoint: Application) -> list[Any]:
+    """What Ray Serve starts an application's engines from; any change of it starts others."""
+    return [endpoint["args"], endpoint.get("runtime_env")]
 
 
 def _worst(parts: Sequence[Application], states: dict[str, Any]) -> tuple[ChildPhase, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.local.ray_process import RayAddress
-from llmworkflow.local.services import Services
+from llmworkflow.local.services import Services, beside
 
 NAME = "viggo-chat"
 OTHER = {"name": "router", "route_prefix": "/route", "args": {}}
@@ -85,6 +85,12 @@ def config(engines: str, adapter: str = "one") -> dict[str, Any]:
     return {"applications": [endpoint, OTHER]}
 
 
+def name_of(successor: dict[str, Any]) -> str:
+    """The name of an endpoint that starts beside another."""
+    name: str = beside(successor["applications"][0])["name"]
+    return name
+
+
 def phase(services: Services, verdict: bool | None = None) -> ChildPhase:
     return services.seen({NAME: verdict})[NAME][0]
 
@@ -115,7 +121,7 @@ def test_other_engines_come_beside_and_take_over_once_verified(
     services: Services, running: FakeServe
 ) -> None:
     services.apply(NAME, config("b"), surge=True)
-    successor = f"{NAME}-b"
+    successor = name_of(config("b"))
     assert running.routes == {NAME: "/", "router": "/route", successor: f"/{successor}"}
     assert phase(services) is ChildPhase.RUNNING
     running.states[successor] = "RUNNING"
@@ -132,7 +138,7 @@ def test_other_engines_come_beside_and_take_over_once_verified(
 
 def test_a_successor_that_answers_otherwise_never_takes_over(services: Services, running: FakeServe) -> None:
     services.apply(NAME, config("b"), surge=True)
-    running.states[f"{NAME}-b"] = "RUNNING"
+    running.states[name_of(config("b"))] = "RUNNING"
     assert [phase(services, False), phase(services, False)] == [ChildPhase.RUNNING, ChildPhase.READY]
     assert running.routes[NAME] == "/"
 
@@ -141,9 +147,16 @@ def test_a_successor_that_answers_otherwise_never_takes_over(services: Services,
     assert running.routes == {NAME: "/", "router": "/route"}
 
 
+def test_other_packages_are_other_engines(services: Services, running: FakeServe) -> None:
+    changed = config("a")
+    changed["applications"][0]["runtime_env"] = {"pip": ["httpx"]}
+    services.apply(NAME, changed, surge=True)
+    assert list(running.routes) == [NAME, "router", name_of(changed)]
+
+
 def test_a_successor_that_fails_is_told_of(services: Services, running: FakeServe) -> None:
     services.apply(NAME, config("b"), surge=True)
-    running.states[f"{NAME}-b"] = "DEPLOY_FAILED"
+    running.states[name_of(config("b"))] = "DEPLOY_FAILED"
     assert phase(services) is ChildPhase.FAILED
     assert running.routes[NAME] == "/"
 
