@@ -1,7 +1,6 @@
 """Everything that outlives the command, on disk.
 
 <root>/volumes/<claim>/                         what a PersistentVolumeClaim is on a cluster
-<root>/secrets/<name>/<key>                     what a key of a Secret is on a cluster, with mode 0600
 <root>/workflows/<namespace>/<name>/            one workflow:
     workflow.json   what was last applied, with its uid and generation
     status.json     what came of it
