@@ -22,6 +22,7 @@ from llmworkflow.cli.view import View
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.local.paths import with_absolute_paths
+from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
 DETACH_SECONDS = 150  # for Ray to start on a slow machine
@@ -46,6 +47,9 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
     workflow = read_workflow(file)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     console = Console()
+    Secrets(home.root, workflow.metadata.namespace).environment(
+        workflow
+    )  # a missing one stops nothing that runs
     applied = home.apply(workflow)
     if home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")

@@ -16,6 +16,7 @@ from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 from llmworkflow.local.machine import check_port
 from llmworkflow.local.ray_process import RayProcess, clear_session
+from llmworkflow.local.secrets import Secrets, secret_names
 
 POLL_SECONDS = 0.5  # how long a change of a job may stay unseen
 RAY_RESTARTS = 3  # a machine that loses Ray more often has a trouble that restarts do not mend
@@ -34,6 +35,7 @@ class Driver:
         self._on_step = on_step
         self._ray = RayProcess()
         self._backend: LocalBackend | None = None
+        self._secrets: set[tuple[str, ...]] = set()
         self._stopping = False
 
     def run(self, done: Done) -> LLMWorkflowStatus:
@@ -67,6 +69,10 @@ class Driver:
                 self._end_ray()
                 self._start_ray()
                 starts += 1
+            elif secret_names(self._home.load()) != self._secrets:
+                self._withdraw()  # what runs has the old variables
+                self._end_ray()
+                self._start_ray()
             planned = self._step(self._home.load())
             if planned is not None:
                 self._on_step(planned)
@@ -101,6 +107,10 @@ class Driver:
             time.sleep(POLL_SECONDS)
 
     def _start_ray(self) -> None:
+        workflow = self._home.load()
+        self._secrets = secret_names(workflow)
+        # This process looks at inputs itself, and what it starts inherits its variables.
+        os.environ |= Secrets(self._home.root, workflow.metadata.namespace).environment(workflow)
         address = self._ray.start([str(code_folder().parent)])
         self._backend = LocalBackend(self._home, address, self._port)
         self._home.save_driver(

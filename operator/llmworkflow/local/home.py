@@ -1,6 +1,7 @@
 """Everything that outlives the command, on disk.
 
 <root>/volumes/<claim>/                         what a PersistentVolumeClaim is on a cluster
+<root>/secrets/<namespace>/<name>/<key>         what a Secret is on a cluster; see `local.secrets`
 <root>/workflows/<namespace>/<name>/            one workflow:
     workflow.json   what was last applied, with its uid and generation
     status.json     what came of it

@@ -25,28 +25,31 @@ def environment(workflow: LLMWorkflow, stage: Stage, ray: RaySettings, report: s
         "LLMWORKFLOW_REPORT": report,
         _PYTHONPATH: ":".join(filter(None, [CODE_PATH, users.get(_PYTHONPATH, {}).get("value")])),
     }
-    secrets = _secrets(workflow, stage)
-    merged = _named(defaults) | _referred(secrets) | users | _named(needed)
+    merged = _named(defaults) | _referred(secret_variables(workflow, stage)) | users | _named(needed)
     return list(merged.values())
 
 
 def environment_from(workflow: LLMWorkflow, stage: Stage, ray: RaySettings) -> list[JsonObject]:
     """Sources of whole sets of variables: the user's, and the credentials of storage and data."""
+    return [*ray.env_from, *(source.dump() for source in secret_sources(workflow, stage))]
+
+
+def secret_sources(workflow: LLMWorkflow, stage: Stage) -> list[SecretSource]:
+    """Secrets whose keys all become variables: the credentials of storage and data, each once."""
     sources = [workflow.spec.storage.credentials_from, *_data_credentials(stage)]
-    credentials = [{"secretRef": {"name": source.secret_ref.name}} for source in sources if source]
-    unique = [source for index, source in enumerate(credentials) if source not in credentials[:index]]
-    return [*ray.env_from, *unique]
+    return list({source.secret_ref.name: source for source in sources if source}.values())
 
 
-def _secrets(workflow: LLMWorkflow, stage: Stage) -> dict[str, SecretKeySource | None]:
+def secret_variables(workflow: LLMWorkflow, stage: Stage) -> dict[str, SecretKeySource]:
     """Values of Secrets by the variable in which jobs look for them."""
-    return {
+    found = {
         "HF_TOKEN": workflow.spec.model.token_from,
         "LLMWORKFLOW_API_KEYS": stage.serve.api_keys_from if stage.serve else None,
         "LLMWORKFLOW_HTTP_API_KEY": (
             stage.batch.http.api_key_from if stage.batch and stage.batch.http else None
         ),
     }
+    return {name: source for name, source in found.items() if source is not None}
 
 
 def _data_credentials(stage: Stage) -> list[SecretSource | None]:
@@ -70,9 +73,5 @@ def _named(values: Mapping[str, str | None]) -> dict[str, JsonObject]:
     return {name: {"name": name, "value": value} for name, value in values.items() if value is not None}
 
 
-def _referred(secrets: dict[str, SecretKeySource | None]) -> dict[str, JsonObject]:
-    return {
-        name: {"name": name, "valueFrom": source.dump()}
-        for name, source in secrets.items()
-        if source is not None
-    }
+def _referred(secrets: dict[str, SecretKeySource]) -> dict[str, JsonObject]:
+    return {name: {"name": name, "valueFrom": source.dump()} for name, source in secrets.items()}
