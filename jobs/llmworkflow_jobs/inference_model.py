@@ -54,8 +54,11 @@ class InferenceModel:
         return [self.adapter] if self.adapter else list(self.adapters.values())
 
     def answering(self, name: str | None) -> str:
-        """What answers a row that names an adapter, or none: the folder of the adapter, or the model itself."""
-        adapter = self.adapters[name] if name else self.adapter
+        """What answers a row that names an adapter, or none: the folder of the adapter, or the model itself.
+
+        A base model that is asked what its adapters were has none of them.
+        """
+        adapter = self.adapters.get(name) if name else self.adapter
         return adapter.folder if adapter else self.source
 
 

@@ -30,7 +30,7 @@ SCALING = {
 @pytest.fixture(scope="module")
 def workflow(command: Command, demo_workflow: Workflow) -> Workflow:
     """The demo's workflow with a short training, behind API keys."""
-    secret = command.root / "secrets" / "viggo-keys" / "keys"
+    secret = command.root / "secrets" / "default" / "viggo-keys" / "keys"
     secret.parent.mkdir(parents=True)
     secret.write_text(f"{KEYS[0]}, {KEYS[1]}\n{KEYS[2]}\n")
     secret.chmod(0o600)
@@ -168,7 +168,7 @@ def test_no_key_is_anywhere_but_in_its_file(command: Command) -> None:
     ray = Path(command.driver(NAME)["folder"])
     places = [path for root in (command.root, ray) for path in root.rglob("*") if path.is_file()]
     told = [path for path in places if any(key.encode() in path.read_bytes() for key in KEYS)]
-    assert told == [command.root / "secrets" / "viggo-keys" / "keys"]
+    assert told == [command.root / "secrets" / "default" / "viggo-keys" / "keys"]
     for process in psutil.process_iter(["cmdline"]):
         assert not any(key in " ".join(process.info["cmdline"] or []) for key in KEYS)
     for arguments in (["status", NAME, "-o", "yaml"], ["render", command.root / f"{NAME}.yaml"]):

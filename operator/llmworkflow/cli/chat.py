@@ -11,7 +11,7 @@ from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import NAMESPACE, find_home
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
-from llmworkflow.local.secrets import read_secret, secret_file
+from llmworkflow.local.secrets import Secrets
 
 
 @click.command()
@@ -34,11 +34,13 @@ def chat(name: str, message: str | None, namespace: str, max_tokens: int) -> Non
 
 
 def api_key(home: WorkflowHome, stage: str) -> str:
-    """A key of the endpoint: of the environment, else of the Secret that it reads its keys from."""
-    serve = next((item.serve for item in home.load().spec.stages if item.name == stage), None)
-    source = serve.api_keys_from if serve else None
-    known = read_secret(secret_file(home.root, source)) if source else []
-    return os.environ.get("OPENAI_API_KEY") or next(iter(known), "none")
+    """A key of the endpoint: of the environment, else the first of the Secret that it reads its keys from."""
+    workflow = home.load()
+    serve = next((item.serve for item in workflow.spec.stages if item.name == stage), None)
+    if "OPENAI_API_KEY" in os.environ or serve is None or serve.api_keys_from is None:
+        return os.environ.get("OPENAI_API_KEY", "none")
+    keys = Secrets(home.root, workflow.metadata.namespace).value(serve.api_keys_from)
+    return keys.replace(",", "\n").strip().splitlines()[0].strip()
 
 
 def stream(url: str, model: str, message: str, max_tokens: int, key: str = "none") -> Iterator[str]:

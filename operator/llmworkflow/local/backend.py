@@ -18,20 +18,15 @@ from llmworkflow.local.home import WorkflowHome, read_json, write_json
 from llmworkflow.local.jobs import Jobs
 from llmworkflow.local.machine import HOST, has_gpu
 from llmworkflow.local.ray_process import RayAddress
-from llmworkflow.local.secrets import problem_of, secret_file
 from llmworkflow.local.services import Services
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.serve_config import serve_config
 from llmworkflow.render.stage_config import stage_config
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs import inputs
-from llmworkflow_jobs.api_keys import KEYS_FILE_ENV
 
 RAY_AWAY = (ConnectionError, requests.exceptions.ConnectionError, httpx.TransportError)
 """What the clients raise when Ray does not answer."""
-
-UNTOLD = 0
-"""Attempt of a service that waits for a Secret: the plan, which counts from 1, asks for it again at each look."""
 
 ENTRYPOINTS = {"fineTune": "llmworkflow_jobs.fine_tune", "batch": "llmworkflow_jobs.batch"}
 
@@ -58,7 +53,8 @@ class LocalBackend:
             if record.kind == "RayJob" and record.name in jobs:
                 children[record.name] = self._child(record, *jobs[record.name])
             elif record.kind == "RayService" and record.name in services:
-                children[record.name] = self._child(record, *services[record.name])
+                phase, message = services[record.name]
+                children[record.name] = self._child(record, phase, "", message)
         return Observed(
             children=children,
             input_digests=self._inputs(workflow) if workflow.spec.inputs == "recheck" else {},
@@ -116,22 +112,14 @@ class LocalBackend:
     def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
         config = self._write_config(workflow, name, work)
         declared = serve_config(workflow, work, str(self._config_path(name)), HOST, self._port)
-        serve = stage_named(workflow, work.stage).serve
-        assert serve is not None, "the plan makes services of serving stages alone"
-        keys = secret_file(self._home.root, serve.api_keys_from) if serve.api_keys_from else None
         for application in declared["applications"]:
             application.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(self._job_env(name))
-        if keys:
-            declared["applications"][0]["runtime_env"]["env_vars"][KEYS_FILE_ENV] = str(keys)
         before = {record.name: record for record in self._records.all(self._session)}.get(name)
         record = record_of("RayService", name, workflow.metadata.uid, self._session, work, config)
-        record = record if before is None else replace(record, uid=before.uid)
-        if problem := problem_of(keys) if keys else "":
-            self._services.hold(name, problem)
-            record = replace(record, attempt=UNTOLD)
-        else:
-            self._services.apply(name, declared, surge=serve.upgrade == "surge")
-        self._records.save(record)
+        self._records.save(record if before is None else replace(record, uid=before.uid))
+        serve = stage_named(workflow, work.stage).serve
+        assert serve is not None, "the plan makes services of serving stages alone"
+        self._services.apply(name, declared, surge=serve.upgrade == "surge")
 
     def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
         config = stage_config(workflow, work, self._storage_uri(workflow))

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 
-from llmworkflow.api.names import Reason
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.revision import digest
 from llmworkflow.local.machine import HOST
@@ -42,7 +41,6 @@ class Services:
         self._applications: dict[str, list[Application]] = {}  # of each service, the endpoint first
         self._successors: dict[str, Application] = {}  # of endpoints, beside which they start
         self._refused: dict[str, str] = {}
-        self._held: dict[str, str] = {}
         self._ready_before: set[str] = set()
         self.url = f"http://{HOST}:{port}"
         self._http_options = {"host": HOST, "port": port}
@@ -66,19 +64,14 @@ class Services:
         if refusal := self._deploy():
             self._refused[name] = refusal
 
-    def hold(self, name: str, reason: str) -> None:
-        """Tell why a service cannot be brought to what it should be."""
-        self._held[name] = reason
-        self._applications.setdefault(name, [])
-
     def remove(self, name: str) -> None:
         """Withdraw a service."""
         self._applications.pop(name)
         self._forget(name)
         self._deploy()
 
-    def seen(self, verdicts: Mapping[str, bool | None]) -> dict[str, tuple[ChildPhase, str, str]]:
-        """Phase, reason and message of every service, by name; READY once it was seen running twice.
+    def seen(self, verdicts: Mapping[str, bool | None]) -> dict[str, tuple[ChildPhase, str]]:
+        """Phase and message of every service, by name; READY once it was seen running twice.
 
         `verdicts` say of each whether what it was brought to answers as it should, as far as that is known.
         """
@@ -101,8 +94,8 @@ class Services:
 
     def _forget(self, name: str) -> None:
         """Forget what was noted about an earlier configuration."""
-        for notes in (self._successors, self._refused, self._held):
-            notes.pop(name, None)
+        self._successors.pop(name, None)
+        self._refused.pop(name, None)
         self._ready_before.discard(name)
 
     def _deploy(self) -> str:
@@ -118,25 +111,23 @@ class Services:
         )
         return f"Ray Serve refused the configuration: {answer.text[:800]}" if answer.is_error else ""
 
-    def _seen(self, name: str, states: dict[str, Any], verdict: bool | None) -> tuple[ChildPhase, str, str]:
+    def _seen(self, name: str, states: dict[str, Any], verdict: bool | None) -> tuple[ChildPhase, str]:
         if refusal := self._refused.get(name):
-            return ChildPhase.FAILED, "", refusal
-        if reason := self._held.get(name):
-            return ChildPhase.PENDING, Reason.PENDING, reason
+            return ChildPhase.FAILED, refusal
         successor = self._successors.get(name)
         parts = [*self._applications[name], *([successor] if successor else [])]
         phase, message = _worst(parts, states)
         if phase is not ChildPhase.READY:
             self._ready_before.discard(name)
         elif successor and verdict is None:
-            return ChildPhase.RUNNING, "", f"{successor['name']} is verified before it takes over"
+            return ChildPhase.RUNNING, f"{successor['name']} is verified before it takes over"
         elif successor and verdict:
             self._take_over(name, successor)
-            return ChildPhase.RUNNING, "", f"{successor['name']} takes over"
+            return ChildPhase.RUNNING, f"{successor['name']} takes over"
         elif name not in self._ready_before:
             self._ready_before.add(name)
-            return ChildPhase.RUNNING, "", message
-        return phase, "", message
+            return ChildPhase.RUNNING, message
+        return phase, message
 
     def _take_over(self, name: str, successor: Application) -> None:
         """Put a successor in the place of the endpoint, in one step, so that no request is without either."""
