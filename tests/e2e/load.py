@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import httpx
 import openai
 from openai.types.chat import ChatCompletionChunk
 
@@ -49,7 +50,7 @@ class Load:
         while not self._stopping.is_set():
             try:
                 self.answers.append(self._ask(client))
-            except (openai.OpenAIError, AssertionError) as error:
+            except (openai.OpenAIError, httpx.HTTPError, AssertionError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 self._stopping.wait(0.1)  # a failure that comes at once would be counted by the thousand
 
@@ -59,8 +60,8 @@ class Load:
 
     def _ask(self, client: openai.OpenAI) -> tuple[float, str]:
         chunks = self._stream(client)
-        assert chunks, "the stream is empty"
-        assert chunks[-1].choices[0].finish_reason, "the stream broke off"
+        ended = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+        assert ended, f"the stream broke off after {len(chunks)} pieces"
         return time.monotonic(), chunks[0].model
 
     def _stream(self, client: openai.OpenAI) -> list[ChatCompletionChunk]:
