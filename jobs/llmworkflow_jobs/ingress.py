@@ -7,7 +7,7 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +44,7 @@ class LLMIngress(OpenAiIngress):
         self._report = report
         # By the name that clients use; None is the engine's own model.
         self._routes: dict[str, Route | None] = {}
-        self._coming: frozenset[str] = frozenset()  # names that a change under way brings
+        self._coming: Sequence[str] = ()  # names that a change under way brings
         self._moved = asyncio.Event()  # whether none is under way
         self._change: asyncio.Task[None] | None = None
 
@@ -56,7 +56,7 @@ class LLMIngress(OpenAiIngress):
         if self._change is not None:
             self._change.cancel()
             await asyncio.wait([self._change])
-        self._coming = frozenset(user_config["aliases"])
+        self._coming = tuple(user_config["aliases"])
         self._moved.clear()
         self._change = asyncio.create_task(self._change_to(user_config))
 
@@ -70,7 +70,7 @@ class LLMIngress(OpenAiIngress):
             try:
                 self._routes = await self._loaded(aliases)
             finally:
-                self._coming = frozenset()
+                self._coming = ()
                 self._moved.set()
             verdict = await self._verdict(aliases, wanted["verify"])
         except Exception as error:  # a person has to see it in the workflow's status, whatever it is
@@ -177,7 +177,8 @@ class LLMIngress(OpenAiIngress):
             return name
         if name in self._coming:
             raise OpenAIHTTPException(503, f"Model {name} is being loaded.", "ServiceUnavailable")
-        message = f"Could not find model {name}, there are {', '.join(names)}."
+        problem = f"Could not find model {name}" if name else "The request names no model"
+        message = f"{problem}, there are {', '.join(names)}."
         raise OpenAIHTTPException(404, message, "InvalidModel")
 
 
