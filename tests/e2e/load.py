@@ -54,21 +54,22 @@ class Load:
                 self.failures.append(f"{type(error).__name__}: {error}")
                 self._stopping.wait(0.1)  # a failure that comes at once would be counted by the thousand
 
-    def answer(self, client: openai.OpenAI) -> str:
+    def answer(self, client: openai.OpenAI, question: str = QUESTION) -> str:
         """What the model answers."""
-        return "".join(chunk.choices[0].delta.content or "" for chunk in self._stream(client))
+        chunks = self._stream(client, question)
+        return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
 
     def _ask(self, client: openai.OpenAI) -> tuple[float, str]:
-        chunks = self._stream(client)
+        chunks = self._stream(client, QUESTION)
         ended = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
         assert ended, f"the stream broke off after {len(chunks)} pieces"
         return time.monotonic(), chunks[0].model
 
-    def _stream(self, client: openai.OpenAI) -> list[ChatCompletionChunk]:
+    def _stream(self, client: openai.OpenAI, question: str) -> list[ChatCompletionChunk]:
         return list(
             client.chat.completions.create(
                 model=self.model,
-                messages=[{"role": "user", "content": QUESTION}],
+                messages=[{"role": "user", "content": question}],
                 temperature=0,
                 max_tokens=64,
                 stream=True,

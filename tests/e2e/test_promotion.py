@@ -1,5 +1,6 @@
 """An endpoint under load while adapters are promoted, refused and rolled back, and what its keys keep out."""
 
+import json
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -16,7 +17,7 @@ from llmworkflow.local.home import WorkflowHome
 from .harness import Command, Workflow, stage_of, wait_until
 from .load import Load
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 NAME = "promote"
 KEYS = ["sk-first-0a1b2c3d4e5f", "sk-second-9f8e7d6c5b4a", "sk-third-77aa55cc33ee"]
@@ -37,9 +38,9 @@ def workflow(command: Command, demo_workflow: Workflow) -> Workflow:
     workflow = deepcopy(demo_workflow)
     workflow["metadata"]["name"] = NAME
     workflow["spec"]["stages"] = [stage_of(workflow, name) for name in ("tune", "score", "chat")]
-    stage_of(workflow, "tune")["fineTune"]["training"] |= {"maxSteps": 40, "saveSteps": 40}
+    stage_of(workflow, "tune")["fineTune"]["training"] |= {"maxSteps": 16, "saveSteps": 16}
     stage_of(workflow, "score")["batch"]["input"]["limit"] = 100
-    stage_of(workflow, "score")["gates"] = [{"metric": "exactMatch", "min": 0.1}]
+    stage_of(workflow, "score")["gates"] = [{"metric": "exactMatch", "min": 0.05}]
     stage_of(workflow, "chat")["serve"]["apiKeysFrom"] = {
         "secretKeyRef": {"name": "viggo-keys", "key": "keys"}
     }
@@ -50,7 +51,7 @@ def workflow(command: Command, demo_workflow: Workflow) -> Workflow:
 def first(command: Command, workflow: Workflow) -> Iterator[dict[str, Any]]:
     """The status once the first adapter serves."""
     assert command.run(workflow, "--detach", timeout=240).returncode == 0
-    assert command.run(workflow, timeout=600).returncode == 0
+    assert command.run(workflow, timeout=1200).returncode == 0
     yield command.status(NAME)
     command("stop", NAME, timeout=180)
 
@@ -206,20 +207,28 @@ def url_of_both(command: Command, both: Workflow) -> str:
     """The address of its endpoint."""
     assert command("stop", NAME, timeout=180).returncode == 0
     assert command.run(both, "--detach", timeout=240).returncode == 0
-    assert command.run(both, timeout=600).returncode == 0
+    assert command.run(both, timeout=1200).returncode == 0
     url: str = command.status(BOTH)["url"]
     return url
 
 
-def test_two_models_and_two_adapters_are_served_at_once(url_of_both: str) -> None:
+def test_two_models_and_two_adapters_are_served_at_once(command: Command, url_of_both: str) -> None:
     client = openai.OpenAI(base_url=f"{url_of_both}/v1", api_key="none", max_retries=0)
     names = ["chat", "chat:early", "chat:late", "plain"]
     assert [model.id for model in client.models.list()] == names
     assert client.models.retrieve("chat:late").id == "chat:late"
-    answers = {name: Load(url_of_both, name, "none").answer(client) for name in names}
+    rows = [
+        json.loads(line) for line in (command.volume / "data" / "test.jsonl").read_text().splitlines()[:12]
+    ]
+    prompts = [f"{row['instruction']}\n{row['input']}" for row in rows]
+    answers = {
+        name: [Load(url_of_both, name, "none").answer(client, prompt) for prompt in prompts] for name in names
+    }
     assert answers["chat"] == answers["plain"]
-    assert answers["chat:late"].startswith("inform(name[Iron Harbor]")
-    assert len(set(answers.values())) == 3
+    right = {name: sum(map(str.__eq__, answers[name], (row["output"] for row in rows))) for name in names}
+    assert right["chat:late"] >= 10
+    assert right["chat"] == 0
+    assert answers["chat:early"] not in (answers["chat"], answers["chat:late"])
     for unknown in ("chat:other", "plain:early", "other", "chat:early-1"):
         with pytest.raises(openai.NotFoundError):
             Load(url_of_both, unknown, "none").answer(client)
