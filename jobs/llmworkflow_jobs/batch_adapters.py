@@ -14,17 +14,17 @@ def assign(
 ) -> list[Request]:
     """The requests with the adapter that `column` of their row names; empty there means the base model.
 
-    A request whose row names another gets an error, which is raised as DataInvalid if `on_row_error` is "fail". Raises
-    ColumnMissing if no row has the column.
+    A request whose row names another gets an error, which is raised as DataInvalid if `on_row_error` is "fail", or if
+    no request is without one. Raises ColumnMissing if no row has the column.
     """
     assigned = [_assigned(request, column, adapters) for request in requests]
     if not any(column in request.row for request in assigned):
         raise JobError(
             "ColumnMissing", f"no row has the column {column} of adapterColumn; name one of the data's"
         )
-    wrong = next((request for request in assigned if request.error), None)
-    if wrong and on_row_error == "fail":
-        raise JobError("DataInvalid", f"row {wrong.row_id}: {wrong.error}")
+    wrong = [request for request in assigned if request.error]
+    if wrong and (on_row_error == "fail" or len(wrong) == len(assigned)):
+        raise JobError("DataInvalid", f"row {wrong[0].row_id}: {wrong[0].error}")
     return assigned
 
 

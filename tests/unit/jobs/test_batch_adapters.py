@@ -38,6 +38,8 @@ def test_such_a_row_ends_a_batch_that_takes_no_errors() -> None:
     with pytest.raises(JobError, match="row 1: column which names the adapter 'film'") as caught:
         assign(requests({"which": "games"}, {"which": "film"}), "which", ADAPTERS, "fail")
     assert caught.value.reason == "DataInvalid"
+    with pytest.raises(JobError, match="row 0: column which names the adapter 'film'"):
+        assign(requests({"which": "film"}), "which", ADAPTERS, "continue")
 
 
 def test_a_column_that_no_row_has_is_misspelt() -> None:
