@@ -163,6 +163,7 @@ def _publish(
         "model": config.inputs[config.section["model"]["stage"]]["artifact"]
         if config.section["model"]
         else None,
+        "adapters": _adapters(config),
         "data": _data(plan, report),
         "sampling": plan.parameters,
         "seed": config.section["input"]["seed"],
@@ -170,6 +171,16 @@ def _publish(
         "metrics": metrics,
     }
     return storage.publish(config, "rows", [rows.FOLDER, BASE_ROWS, replay.FILE], lineage)
+
+
+def _adapters(config: JobConfig) -> dict[str, Any]:
+    """The adapters that rows may name: artifacts, or the addresses of those that no stage made."""
+    return {
+        adapter["name"]: config.inputs[adapter["stage"]]["artifact"]
+        if adapter["stage"]
+        else {"uri": adapter["uri"], "type": "adapter"}
+        for adapter in config.section["adapters"] or []
+    }
 
 
 if __name__ == "__main__":

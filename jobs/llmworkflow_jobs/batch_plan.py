@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmworkflow_jobs import data, engine, inference_model, metrics, model, overlap, rows, sampling
+from llmworkflow_jobs import (
+    batch_adapters,
+    data,
+    engine,
+    inference_model,
+    metrics,
+    model,
+    overlap,
+    rows,
+    sampling,
+)
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import check_row
@@ -41,7 +51,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     read = data.read_rows([section["input"]], config, report, _row_check(config, with_reference))
     columns = rows.kept_columns(read, section["output"]["keep"], scores)
     base = model.resolve(config, report)
-    chosen = inference_model.choose(config, base, section["model"])
+    chosen = inference_model.choose(config, base)
     requests = rows.ask(
         rows.select(read, section["input"]),
         config.prompt,
@@ -49,6 +59,10 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         with_reference,
         source=section["input"]["uri"],
     )
+    if chosen.adapters:
+        requests = batch_adapters.assign(
+            requests, section["adapterColumn"], chosen.adapters, section["onRowError"]
+        )
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))

@@ -18,6 +18,8 @@ from llmworkflow_jobs.rows import Answer, Request
 
 # Ray Data would start an engine again for ever, also one that each time dies of the same row.
 _RESTARTS = 3
+# Each takes the accelerator's memory; more take turns. engineKwargs.max_loras goes over it.
+_ADAPTERS_AT_ONCE = 8
 # Column by which an answer finds its request again.
 _INDEX = "request_index"
 
@@ -32,9 +34,8 @@ def generate(
     """
     from ray.exceptions import RayError
 
-    dataset = _processor(model, parameters, config)(_dataset(requests, config.section["batchSize"])).map(
-        _answer
-    )
+    rows = _dataset(requests, model, config.section["batchSize"])
+    dataset = _processor(model, parameters, config)(rows).map(_answer)
     try:
         for row in dataset.iter_rows():
             yield (
@@ -45,20 +46,26 @@ def generate(
         raise _engine_error(error) from error
 
 
-def _dataset(requests: Sequence[Request], batch_size: int) -> Any:
-    """Token ids only: everything else stays with the driver, whatever its type. One block a batch, so few tasks."""
+def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int) -> Any:
+    """Token ids, and what answers them: everything else stays with the driver, whatever its type.
+
+    One block a batch, so few tasks.
+    """
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    askable = [(index, request.token_ids) for index, request in enumerate(requests) if request.error is None]
+    askable = [
+        {
+            _INDEX: index,
+            "tokenized_prompt": request.token_ids,
+            "model": model.answering(request.adapter),
+        }
+        for index, request in enumerate(requests)
+        if request.error is None
+    ]
     blocks = [askable[start : start + batch_size] for start in range(0, len(askable), batch_size)]
-    return ray.data.from_arrow(
-        [
-            pa.table({_INDEX: [index for index, _ in block], "tokenized_prompt": [ids for _, ids in block]})
-            for block in blocks
-        ]
-    )
+    return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
 
 def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
@@ -80,9 +87,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
         should_continue_on_error=True,
         **_placement(config),
     )
-    columns: dict[str, Any] = {"sampling_params": dict(parameters)}
-    if model.adapter is not None:
-        columns["model"] = model.adapter.folder
+    columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):
         built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
     built.get_stage_by_name("vLLMEngineStage").map_batches_kwargs["max_restarts"] = _RESTARTS
@@ -90,9 +95,11 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
 
 
 def _lora_arguments(model: InferenceModel) -> dict[str, Any]:
-    if model.adapter is None:
+    if not model.loaded:
         return {}
-    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": engine_rank(model.adapter.rank)}
+    rank = max(adapter.rank for adapter in model.loaded)
+    slots = min(len(model.loaded), _ADAPTERS_AT_ONCE)
+    return {"enable_lora": True, "max_loras": slots, "max_lora_rank": engine_rank(rank)}
 
 
 def _placement(config: JobConfig) -> dict[str, Any]:

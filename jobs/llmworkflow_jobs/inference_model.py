@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pyarrow import fs
 
 from llmworkflow_jobs import storage
 from llmworkflow_jobs.config import JobConfig
@@ -20,6 +22,8 @@ ADAPTER = "adapter"
 MODEL = "model"
 
 _HUB = "hf://"
+# By this file PEFT, and everyone else, knows a folder for an adapter.
+_SETTINGS = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -34,28 +38,67 @@ class Adapter:
 class InferenceModel:
     """What an engine loads: `source` is a local folder, or the name on the Hugging Face hub with a `revision`.
 
-    `folder` is where its configuration and tokenizer are on this machine.
+    `folder` is where its configuration and tokenizer are on this machine. Either all rows are answered by `adapter`, or
+    each by the one of `adapters` that it names.
     """
 
     source: str
     folder: str
     revision: str | None = None
     adapter: Adapter | None = None
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+
+    @property
+    def loaded(self) -> list[Adapter]:
+        """All adapters that the engine has to hold."""
+        return [self.adapter] if self.adapter else list(self.adapters.values())
+
+    def answering(self, name: str | None) -> str:
+        """What answers a row that names an adapter, or none: the folder of the adapter, or the model itself.
+
+        A base model that is asked what its adapters were has none of them.
+        """
+        adapter = self.adapters.get(name) if name else self.adapter
+        return adapter.folder if adapter else self.source
 
 
-def choose(config: JobConfig, base: BaseModel, reference: Mapping[str, Any] | None) -> InferenceModel:
-    """The model that `reference`, a section's `model`, stands for: what its stage made, or the base model for None.
+def choose(config: JobConfig, base: BaseModel) -> InferenceModel:
+    """The model of a batch: what the stage of `model` made, or the base model, with `adapters` on it or none.
 
     Raises ArtifactMissing, ModelInvalid, InputChanged for an adapter of another base model, or OptionInvalid for an
     adapter that vLLM cannot run.
     """
+    reference, adapters = config.section["model"], config.section["adapters"]
+    if adapters:
+        return replace(on_base(config, base.folder), adapters=_named_adapters(config, base, adapters))
     if reference is None:
         return on_base(config, base.folder)
     artifact = input_artifact(config, reference["stage"])
     if artifact["type"] == "adapter":
-        _check_base(storage.read_whole(artifact, config), base, artifact["uri"])
-        return on_base(config, base.folder, load_adapter(artifact["uri"], config))
+        return on_base(config, base.folder, _adapter_of(artifact, config, base))
     return full(config, reference["stage"])
+
+
+def _named_adapters(
+    config: JobConfig, base: BaseModel, adapters: Sequence[Mapping[str, Any]]
+) -> dict[str, Adapter]:
+    """The adapters by name; one that no stage made is taken as it is."""
+    return {
+        adapter["name"]: _adapter_of(input_artifact(config, adapter["stage"]), config, base)
+        if adapter["stage"]
+        else load_adapter(adapter["uri"], config)
+        for adapter in adapters
+    }
+
+
+def _adapter_of(artifact: Mapping[str, str], config: JobConfig, base: BaseModel) -> Adapter:
+    if artifact["type"] != "adapter":
+        raise JobError(
+            "OptionInvalid",
+            f"{artifact['uri']} is a whole model, no adapter; name it in model, not in adapters",
+        )
+    _check_base(storage.read_whole(artifact, config), base, artifact["uri"])
+    return load_adapter(artifact["uri"], config)
 
 
 def full(config: JobConfig, stage: str) -> InferenceModel:
@@ -83,17 +126,15 @@ def input_artifact(config: JobConfig, stage: str) -> Mapping[str, str]:
 
 
 def load_adapter(uri: str, config: JobConfig) -> Adapter:
-    """The adapter of the artifact at `uri`, brought to local disk.
+    """The adapter at `uri`, brought to local disk: of an artifact, or a folder that PEFT wrote.
 
     Raises OptionInvalid for one that vLLM cannot run: DoRA, whole modules saved beside it, a rank above 512.
     """
-    folder = storage.local_path(f"{uri}/{ADAPTER}", config)
+    folder = _adapter_folder(uri, config)
     try:
-        settings = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
+        settings = json.loads((Path(folder) / _SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise JobError(
-            "ModelInvalid", f"{uri}/{ADAPTER}/adapter_config.json cannot be read: {error}"
-        ) from error
+        raise JobError("ModelInvalid", f"the {_SETTINGS} of adapter {uri} cannot be read: {error}") from error
     if settings.get("use_dora"):
         raise JobError(
             "OptionInvalid", f"{uri} is a DoRA adapter, which vLLM cannot run; tune with use_dora: false"
@@ -105,6 +146,12 @@ def load_adapter(uri: str, config: JobConfig) -> Adapter:
             "adapter; leave modules_to_save empty",
         )
     return Adapter(folder, settings["r"])
+
+
+def _adapter_folder(uri: str, config: JobConfig) -> str:
+    filesystem, path = storage.open_uri(f"{uri}/{_SETTINGS}", config)
+    plain = filesystem.get_file_info(path).type == fs.FileType.File
+    return storage.local_path(uri if plain else f"{uri}/{ADAPTER}", config)
 
 
 def engine_rank(rank: int) -> int:

@@ -7,10 +7,12 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
-from ray.llm._internal.serve.core.configs.openai_api_models import OpenAIHTTPException
+from ray.llm._internal.serve.core.configs.openai_api_models import ModelCard, ModelList, OpenAIHTTPException
 from ray.llm._internal.serve.utils.broadcast import broadcast
 from ray.serve.llm.ingress import OpenAiIngress
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
@@ -23,6 +25,11 @@ from llmworkflow_jobs.volume_adapters import Route
 
 # An endpoint that takes longer than this for some rows is none to switch to.
 _VERIFICATION_SECONDS = 300
+# A request for a name whose adapter is being loaded waits as long as this before it is turned away.
+_LOADING_SECONDS = 60
+
+# The routes that a change proves before clients get them; set in the task of that change alone.
+_tried: ContextVar[Mapping[str, Route | None] | None] = ContextVar("tried", default=None)
 
 logger = logging.getLogger("ray.serve")
 
@@ -30,17 +37,19 @@ logger = logging.getLogger("ray.serve")
 class LLMIngress(OpenAiIngress):
     """Ray's OpenAI ingress, with names that stay while the adapters behind them change.
 
-    `reconfigure` is given what `serving` describes as the user_config. Every replica loads the adapters, then all names
-    move at once, then rows of the scored batch are put through the endpoint, and the verdict is reported.
+    `reconfigure` is given what `serving` describes as the user_config. Every replica loads the adapters, then rows of the
+    scored batch are put through the endpoint under the names that clients will use, and the verdict is reported. If it
+    is good, all names move at once; else none does, and those that are new are not known.
     """
 
     def __init__(self, *args: Any, job: JobConfig, report: str | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._job = job
         self._report = report
-        self._routes: dict[
-            str, Route | None
-        ] = {}  # by the name that clients use; None is the engine's own model
+        # By the name that clients use; None is the engine's own model.
+        self._routes: dict[str, Route | None] = {}
+        self._coming: Sequence[str] = ()  # names that a change under way brings
+        self._moved = asyncio.Event()  # whether none is under way
         self._change: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
@@ -50,6 +59,9 @@ class LLMIngress(OpenAiIngress):
         """
         if self._change is not None:
             self._change.cancel()
+            await asyncio.wait([self._change])
+        self._coming = tuple(user_config["aliases"])
+        self._moved.clear()
         self._change = asyncio.create_task(self._change_to(user_config))
 
     async def _change_to(self, wanted: Mapping[str, Any]) -> None:
@@ -59,37 +71,74 @@ class LLMIngress(OpenAiIngress):
         )
         aliases = wanted["aliases"]
         try:
-            routes = {name: _route(name, served) for name, served in aliases.items()}
-            for name, route in routes.items():
-                if route is not None:
-                    await asyncio.to_thread(storage.read_whole, aliases[name], self._job)
-                    await self._load(name, route)
-            self._routes = routes
+            routes = await self._loaded(aliases)
+            _tried.set(routes)
             verdict = await self._verdict(aliases, wanted["verify"])
+            if verdict["passed"]:
+                self._routes = routes
         except Exception as error:  # a person has to see it in the workflow's status, whatever it is
             logger.exception("revision %s is not served", wanted["revision"])
             verdict = verification.failed(next(iter(aliases)), str(error))
+        finally:
+            self._coming = ()
+            self._moved.set()
         report.verification(verdict)
 
-    async def _load(self, name: str, route: Route) -> None:
+    async def _loaded(self, aliases: Mapping[str, Any]) -> dict[str, Route | None]:
+        """The route of every name, once every replica has the adapter behind it."""
+        routes = {name: _route(name, served) for name, served in aliases.items()}
+        for name, route in routes.items():
+            if route is not None:
+                if "digest" in aliases[name]:  # else no stage made it
+                    await asyncio.to_thread(storage.read_whole, aliases[name], self._job)
+                await self._load(route)
+        return routes
+
+    async def _load(self, route: Route) -> None:
         """Have every replica load the adapter. A call that any of them takes waits until there is one."""
-        handle = self._default_serve_handles[name]
+        handle = self._default_serve_handles[route.model_id]
         await handle.load.remote(route.encode())
         await asyncio.to_thread(broadcast, handle, "load", [route.encode()])
 
     async def _verdict(self, aliases: Mapping[str, Any], verify: Mapping[str, Any] | None) -> dict[str, Any]:
         if verify is None:
-            return await verification.greet(next(iter(aliases)), self._ask)
-        batch = verify["rowsOf"]
-        name = _name_of(storage.read_manifest(batch, self._job)["model"], aliases)
-        rows = replay.read(f"{batch['uri']}/{replay.FILE}", self._job, verify["rows"])
-        if not rows:
-            raise JobError("DataEmpty", f"{batch['uri']} has no row that could be replayed: all have failed")
+            return await verification.greet(list(aliases), self._ask)
+        names, rows = self._replayed(verify, aliases)
         try:
             async with asyncio.timeout(_VERIFICATION_SECONDS):
-                return await verification.replay(name, rows, verify["agreement"], self._ask)
+                return await verification.replay(names, rows, verify["agreement"], self._ask)
         except TimeoutError:
-            return verification.failed(name, f"{len(rows)} rows took more than {_VERIFICATION_SECONDS} s")
+            problem = f"{len(rows)} rows took more than {_VERIFICATION_SECONDS} s"
+            return verification.failed(next(iter(names.values())), problem)
+
+    def _replayed(
+        self, verify: Mapping[str, Any], aliases: Mapping[str, Any]
+    ) -> tuple[dict[str | None, str], list[replay.ReplayRow]]:
+        """Rows of the batch that a served model answered, and its name here by the adapter that the row names."""
+        batch = verify["rowsOf"]
+        manifest = storage.read_manifest(batch, self._job)
+        names = self._names_of({None: manifest["model"], **manifest["adapters"]}, aliases)
+        if not names:
+            ran = ", ".join(
+                made["uri"] for made in [manifest["model"], *manifest["adapters"].values()] if made
+            )
+            problem = f"the batch to replay ran {ran or 'the base model'}, which is not served"
+            raise JobError("ArtifactMissing", problem)
+        rows = replay.read(f"{batch['uri']}/{replay.FILE}", self._job)
+        answered = [row for row in rows if row["adapter"] in names][: verify["rows"]]
+        if not answered:
+            raise JobError("DataEmpty", f"{batch['uri']} has no row that could be replayed: all have failed")
+        return names, answered
+
+    def _names_of(
+        self, models: Mapping[str | None, Mapping[str, Any] | None], aliases: Mapping[str, Any]
+    ) -> dict[str | None, str]:
+        """Under which name each of a batch's models is served here: artifacts, and None for the base model."""
+        others = {served["modelId"] for served in self._job.section["models"] if served["source"]}
+        served = {_identity(made): name for name, made in aliases.items() if made or name not in others}
+        return {
+            adapter: served[_identity(made)] for adapter, made in models.items() if _identity(made) in served
+        }
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """Answer a request as if a client had sent it."""
@@ -99,33 +148,63 @@ class LLMIngress(OpenAiIngress):
     async def _get_response(
         self, *, body: Any, call_method: str, raw_request: Any = None
     ) -> AsyncGenerator[Any, None]:
-        name = await self._get_model_id(body.model)
-        if name not in self._model_cards:
-            raise OpenAIHTTPException(404, f"Could not find model with id {name}.", "InvalidModel")
-        if name not in self._routes:
-            raise OpenAIHTTPException(503, f"Model {name} is being loaded.", "ServiceUnavailable")
-        route = self._routes[name]
+        tried = _tried.get()
+        name = await self._known(body.model) if tried is None else body.model
+        route = (self._routes if tried is None else tried)[name]
         body.model = name if route is None else route.encode()
         async for response in super()._get_response(
             body=body, call_method=call_method, raw_request=raw_request
         ):
             yield response
 
+    async def models(self) -> ModelList:
+        """All names that clients may use."""
+        return ModelList(data=[self._card(name) for name in self._names()])
+
+    async def model(self, model_id: str) -> ModelCard | None:
+        """What there is to say of a name, None where there is no such one."""
+        return self._card(model_id) if model_id in self._names() else None
+
+    def _card(self, name: str) -> ModelCard:
+        card: ModelCard = self._model_cards[_model_id(name)]
+        return card.model_copy(update={"id": name, "metadata": card.metadata | {"model_id": name}})
+
+    def _names(self) -> Iterable[str]:
+        """The names that are served, in the order of the workflow, and those that are on their way."""
+        return dict.fromkeys([*self._routes, *self._coming])
+
+    async def _known(self, model: str | None) -> str:
+        """The name that a request means, once there is a route for it."""
+        names = list(self._names())
+        name = names[0] if model is None and len(names) == 1 else model
+        if name in self._coming and name not in self._routes:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), _LOADING_SECONDS)
+        if name in self._routes:
+            return name
+        if name in self._coming:
+            raise OpenAIHTTPException(503, f"Model {name} is being loaded.", "ServiceUnavailable")
+        problem = f"Could not find model {name}" if name else "The request names no model"
+        message = f"{problem}, there are {', '.join(names)}."
+        raise OpenAIHTTPException(404, message, "InvalidModel")
+
 
 def _route(name: str, served: Mapping[str, Any] | None) -> Route | None:
     """Route to what is served under a name. A base or a full model needs none: the engine was started with it."""
     if served is None or served["type"] != "adapter":
         return None
-    return Route(f"{name}:{served['stage']}-{served['revision']}-{served['attempt']}", served["uri"])
+    if "digest" in served:
+        identity = f"{served['stage']}-{served['revision']}-{served['attempt']}"
+    else:  # no stage made it, so that its address alone tells it from others
+        identity = storage.text_digest(served["uri"]).removeprefix("sha256:")[:12]
+    return Route(f"{_model_id(name)}:{identity}", served["uri"])
 
 
-def _name_of(model: Mapping[str, Any] | None, aliases: Mapping[str, Any]) -> str:
-    """The name under which the model is served that a batch ran: its artifact, or None for the base model."""
-    digest = model["digest"] if model else None
-    for name, served in aliases.items():
-        if (served["digest"] if served else None) == digest:
-            return name
-    raise JobError(
-        "ArtifactMissing",
-        f"the batch to replay ran {model['uri'] if model else 'the base model'}, which is not served",
-    )
+def _model_id(name: str) -> str:
+    """The modelId of a name, which is itself or `<modelId>:<adapter>`."""
+    return name.partition(":")[0]
+
+
+def _identity(made: Mapping[str, Any] | None) -> str | None:
+    """What tells an artifact from any other; None for the base model."""
+    return made.get("digest", made["uri"]) if made else None

@@ -23,12 +23,13 @@ def choose(
 ) -> list[ReplayRow]:
     """At most 64 rows, always the same ones for the same batch, from all over it.
 
-    A row is {messages, prompt_token_ids, generated_token_ids, generated_text, sampling}. Where `sampling` is random,
-    no other engine can give the same tokens: ids and text are then None, and only prompts can be compared.
+    A row is {messages, adapter, prompt_token_ids, generated_token_ids, generated_text, sampling}. Where `sampling` is
+    random, no other engine can give the same tokens: ids and text are then None, and only prompts can be compared.
     """
     rows = [
         {
             "messages": request.messages,
+            "adapter": request.adapter,
             "prompt_token_ids": request.token_ids,
             "generated_token_ids": answer.token_ids if reproducible else None,
             "generated_text": answer.text if reproducible else None,
@@ -46,9 +47,9 @@ def write(rows: Iterable[ReplayRow], config: JobConfig) -> None:
     storage.write_text(filesystem, path, "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows))
 
 
-def read(uri: str, config: JobConfig, limit: int) -> list[ReplayRow]:
-    """The first `limit` rows of the file at `uri`."""
+def read(uri: str, config: JobConfig) -> list[ReplayRow]:
+    """The rows of the file at `uri`."""
     filesystem, path = storage.open_uri(uri, config)
     with filesystem.open_input_stream(path) as stream:
         lines = stream.read().decode().split("\n")
-    return [json.loads(line) for line in lines[:limit] if line]
+    return [json.loads(line) for line in lines if line]

@@ -36,7 +36,10 @@ SCORE = "score_"
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for one row. `error` says why it cannot be asked; it then has no messages and no token ids."""
+    """What is asked for one row, and of which adapter if rows name one.
+
+    `error` says why it cannot be asked; it then has no messages and no token ids.
+    """
 
     row_id: str | int
     row: Row
@@ -44,6 +47,7 @@ class Request:
     token_ids: list[int]
     reference: str | None = None
     error: str | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True)

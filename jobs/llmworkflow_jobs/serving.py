@@ -13,24 +13,32 @@ Ray Serve's configuration (`serveConfigV2` of a RayService) has one such applica
       user_config:            # a change of user_config alone reaches the running ingress: no engine starts
         revision: <of the stage, for the report>
         attempt: <number>
-        aliases:              # by modelId; null for the base model
+        aliases:              # by modelId or modelId:adapter; null for the base model
           viggo: {stage: tune, revision: <...>, attempt: 1, uri: <...>, digest: <...>, type: adapter}
+          chat: null
+          chat:films: {uri: <of an adapter that no stage made>, type: adapter}
         verify:               # null: one request only
           {rows: 16, agreement: 0.95, rowsOf: {uri: <of the scored batch's artifact>, digest: <...>, type: rows}}
 
 Of config.json the engines take `serve.models`, model, prompt, storage, accelerator and, for a model that is no adapter,
-its artifact in `inputs`. The file must therefore stay the same when only an adapter changes.
+its artifact in `inputs`. The file must therefore stay the same when only an adapter changes. With `serve.apiKeys` every
+request has to bring one of the keys that `api_keys` finds.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ray.serve.llm import LLMConfig, build_openai_app
+from ray import serve
+from ray.llm._internal.serve.core.configs.openai_api_models import to_model_metadata
+from ray.llm._internal.serve.core.ingress import ingress as ray_ingress
+from ray.serve.llm import LLMConfig, build_llm_deployment
+from ray.serve.llm.ingress import make_fastapi_ingress
 
+from llmworkflow_jobs import api_keys, engine, inference_model, model
 from llmworkflow_jobs import config as job_config
-from llmworkflow_jobs import engine, inference_model, model
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import InferenceModel, engine_rank
 from llmworkflow_jobs.ingress import LLMIngress
@@ -43,23 +51,31 @@ INGRESS = "LLMIngress"
 def build(args: Mapping[str, str]) -> Any:
     """The Serve application of the endpoint that the configuration at `args["config"]` describes. Raises JobError."""
     job = job_config.load(args["config"])
-    base_folder = model.local_folder(job)
-    return build_openai_app(
-        {
-            "llm_configs": [llm_config(job, base_folder, served) for served in job.section["models"]],
-            "ingress_cls_config": {
-                "ingress_cls": LLMIngress,
-                "ingress_extra_kwargs": {"job": job, "report": args.get("report")},
-            },
-            "ingress_deployment_config": {"name": INGRESS},
-        }
+    described = {served["modelId"]: llm_config(job, served) for served in job.section["models"]}
+    options = LLMIngress.get_deployment_options(list(described.values()))
+    ingress = serve.deployment(make_fastapi_ingress(LLMIngress, app=_web_application(job)), name=INGRESS)
+    return ingress.options(**options).bind(
+        llm_deployments={name: build_llm_deployment(config) for name, config in described.items()},
+        model_cards={name: to_model_metadata(name, config) for name, config in described.items()},
+        job=job,
+        report=args.get("report"),
     )
 
 
-def llm_config(job: JobConfig, base_folder: str, served: Mapping[str, Any]) -> LLMConfig:
+def _web_application(job: JobConfig) -> Any:
+    """Ray's own web application, behind a guard where requests need a key."""
+    application = ray_ingress.init()
+    if job.section["apiKeys"]:
+        api_keys.known_keys()  # an endpoint without keys is told of now, not at the first request
+        application.add_middleware(api_keys.KeyGuard)
+    return application
+
+
+def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
     """Ray's description of one model of the endpoint. Its engine answers to modelId, and to modelId:<adapter>."""
     engine.check_overrides(served["engineKwargs"], also=_server_arguments())
-    chosen, has_adapter = _started_with(job, base_folder, served["model"])
+    job = _on_its_base(job, served)
+    chosen, has_adapter = _started_with(job, served), served["loadsAdapters"]
     return LLMConfig(
         model_loading_config={"model_id": served["modelId"], "model_source": chosen.source},
         engine_kwargs={
@@ -76,16 +92,19 @@ def llm_config(job: JobConfig, base_folder: str, served: Mapping[str, Any]) -> L
     )
 
 
-def _started_with(
-    job: JobConfig, base_folder: str, reference: Mapping[str, str] | None
-) -> tuple[InferenceModel, bool]:
-    """The model that the engine starts with, and whether adapters come on top of it: which, the ingress is told."""
-    if reference is None:
-        return inference_model.on_base(job, base_folder), False
-    artifact = job.inputs.get(reference["stage"], {}).get("artifact") or {}
-    if artifact.get("type") == "model":
-        return inference_model.full(job, reference["stage"]), False
-    return inference_model.on_base(job, base_folder), True
+def _on_its_base(job: JobConfig, served: Mapping[str, Any]) -> JobConfig:
+    """The job with the model's own base in place of the workflow's, whose revision is another's then."""
+    if served["source"] is None:
+        return job
+    return dataclasses.replace(job, model={**job.model, "source": served["source"], "revision": None})
+
+
+def _started_with(job: JobConfig, served: Mapping[str, Any]) -> InferenceModel:
+    """The model that the engine starts with. Adapters come on top of it: which, the ingress is told."""
+    reference = served["model"]
+    if reference is not None and not served["loadsAdapters"]:
+        return inference_model.full(job, reference["stage"])
+    return inference_model.on_base(job, model.local_folder(job))
 
 
 def _lora_arguments(lora: Mapping[str, int]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 from llmworkflow_jobs.replay import ReplayRow
@@ -17,23 +18,35 @@ _GREETING = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 
 _QUOTED = 3
 
 
-async def replay(model_id: str, rows: Sequence[ReplayRow], required: float, ask: Ask) -> dict[str, Any]:
-    """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`."""
-    found = await asyncio.gather(*(_difference(row, _body(model_id, row), ask) for row in rows))
+async def replay(
+    names: Mapping[str | None, str], rows: Sequence[ReplayRow], required: float, ask: Ask
+) -> dict[str, Any]:
+    """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`.
+
+    `names` says under which name the model is served that answered a row, by the adapter that the row names.
+    """
+    bodies = [_body(names[row["adapter"]], row) for row in rows]
+    found = await asyncio.gather(*map(_difference, rows, bodies, repeat(ask)))
     differences = [f"row {index}: {text}" for index, text in enumerate(found) if text]
     agreement = 1 - len(differences) / len(rows)
     message = f"{len(rows) - len(differences)} of {len(rows)} rows are answered as in the batch"
     if differences:
         message = f"{message}; {'; '.join(differences[:_QUOTED])}"
-    return _verdict(model_id, len(rows), agreement, required, agreement >= required, message)
+    first = names[rows[0]["adapter"]]
+    return _verdict(first, len(rows), agreement, required, agreement >= required, message)
 
 
-async def greet(model_id: str, ask: Ask) -> dict[str, Any]:
-    """Ask one question; the verdict passes if the answer has a token."""
-    reply = await ask({"model": model_id, "return_token_ids": True, **_GREETING})
-    tokens = len(reply["choices"][0]["token_ids"])
-    message = f"answered with {tokens} tokens; there are no rows of a batch to compare with"
-    return _verdict(model_id, 0, float(tokens > 0), 0.0, tokens > 0, message)
+async def greet(names: Sequence[str], ask: Ask) -> dict[str, Any]:
+    """Ask one question of every name; the verdict passes if each answer has a token."""
+    replies = await asyncio.gather(
+        *(ask({"model": name, "return_token_ids": True, **_GREETING}) for name in names)
+    )
+    tokens = [len(reply["choices"][0]["token_ids"]) for reply in replies]
+    silent = next((name for name, count in zip(names, tokens, strict=True) if not count), None)
+    message = f"answered with {sum(tokens)} tokens; there are no rows of a batch to compare with"
+    if silent:
+        return _verdict(silent, 0, 0.0, 0.0, False, f"{silent} answered with no token")
+    return _verdict(names[0], 0, 1.0, 0.0, True, message)
 
 
 def failed(model_id: str, problem: str) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class Route(NamedTuple):
     name: str
     uri: str
 
+    @property
+    def model_id(self) -> str:
+        """The model that it is an adapter of."""
+        return self.name.partition(":")[0]
+
     def encode(self) -> str:
         return f"{self.name}@{self.uri}"
 

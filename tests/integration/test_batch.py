@@ -87,6 +87,63 @@ def test_an_adapter_answers_otherwise_than_the_base(scored: Any, base_rows: list
     assert sum(begun_alike) < 50
 
 
+@pytest.fixture(scope="module")
+def mixed_rows(
+    scored: Any,
+    publish_adapter: Callable[..., dict[str, str]],
+    stage_document: Callable[..., Any],
+    start_shared_job: Any,
+) -> list[dict[str, Any]]:
+    """Rows of a batch with two adapters, each prompt asked of the first, the second, the base and one unknown."""
+    prompts = [json.loads(line) for line in (scored.volume / "test.jsonl").read_text().splitlines()][:24]
+    names = ["first", "second", "", "third"]
+    rows = [row | {"which": name, "prompt": index} for index, row in enumerate(prompts) for name in names]
+    (scored.volume / "mixed.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    second = publish_adapter("eeeeeeeeeeee", 4)
+    document = stage_document(
+        "batch",
+        scored.volume.as_uri(),
+        stage={"name": "mixed"},
+        inputs={"tune": {"kind": "fineTune", "revision": "a" * 12, "attempt": 1, "artifact": scored.adapter}},
+        input={"uri": "volume:mixed.jsonl"},
+        adapters=[
+            {"name": "first", "stage": "tune", "uri": None},
+            {"name": "second", "stage": None, "uri": f"{second['uri']}/adapter"},
+        ],
+        adapterColumn="which",
+        onRowError="continue",
+    )
+    report = start_shared_job("batch", document).wait(timeout=500)
+    assert report["state"] == "Succeeded", report
+    folder = Path(config.parse(document).output_uri.removeprefix("file://")) / "rows"
+    return [json.loads(line) for line in (folder / "part-00000.jsonl").read_text().splitlines()]
+
+
+def answers_of(rows: list[dict[str, Any]], adapter: str) -> list[list[int]]:
+    return [row["generated_token_ids"] for row in rows if row["which"] == adapter]
+
+
+def test_each_row_is_answered_by_the_adapter_that_it_names(
+    scored: Any, base_rows: list[dict[str, Any]], mixed_rows: list[dict[str, Any]]
+) -> None:
+    (file,) = (scored.volume / "default/viggo/score/0123456789ab/1/rows").glob("*.parquet")
+    alone = [row["generated_token_ids"] for row in parquet.read_table(file).to_pylist()]
+    first, second, base = (answers_of(mixed_rows, name) for name in ("first", "second", ""))
+    assert first == alone[:24]
+    assert [answer[:4] for answer in base] == [row["generated_token_ids"][:4] for row in base_rows[:24]]
+    assert not [answer for answer, others in zip(second, first, strict=True) if answer == others]
+    assert not [answer for answer, others in zip(second, base, strict=True) if answer == others]
+
+
+def test_a_row_of_an_unknown_adapter_is_an_error(mixed_rows: list[dict[str, Any]]) -> None:
+    unknown = [row for row in mixed_rows if row["which"] == "third"]
+    assert len(unknown) == 24
+    for row in unknown:
+        assert row["error"] == "column which names the adapter 'third', there are first, second"
+        assert row["generated_text"] is None
+    assert {row["error"] for row in mixed_rows if row["which"] != "third"} == {None}
+
+
 def test_scores_and_rates_are_reported(scored: Any) -> None:
     metrics = scored.report["metrics"]
     assert metrics["exactMatch"]["n"] == 100

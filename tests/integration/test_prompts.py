@@ -137,7 +137,9 @@ async def test_training_batch_and_endpoint_ask_alike(
     tune, batch, serve = (config(kind, prompt) for kind in ("fineTune", "batch", "serve"))
     tokenizer = model.load_tokenizer(tune, folder)
 
-    (request,) = rows.ask([(0, row)], batch.prompt, model.load_tokenizer(batch, folder), True, "volume:test.jsonl")
+    (request,) = rows.ask(
+        [(0, row)], batch.prompt, model.load_tokenizer(batch, folder), True, "volume:test.jsonl"
+    )
     (example,) = tokenise(tokenizer, [row], tune, model.eos_token_ids(folder, tokenizer)).examples
     trained = [
         token

@@ -98,11 +98,14 @@ def endpoint(
     model = {
         "modelId": "viggo",
         "model": {"stage": "tune"},
+        "source": None,
+        "loadsAdapters": True,
         "replicas": {"min": 1, "max": 1, "targetOngoingRequests": 32},
         "lora": {"maxRank": 16, "maxLoras": 4, "perReplica": 4},
         "engineKwargs": {},
     }
     document = stage_document("serve", scored.volume.as_uri(), stage={"name": "chat"}, models=[model])
+    document["serve"]["apiKeys"] = False
     (folder / "config.json").write_text(json.dumps(document))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

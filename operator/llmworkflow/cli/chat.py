@@ -10,6 +10,8 @@ from openai import OpenAI, OpenAIError
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import NAMESPACE, find_home
 from llmworkflow.local.errors import LocalError
+from llmworkflow.local.home import WorkflowHome
+from llmworkflow.local.secrets import Secrets
 
 
 @click.command()
@@ -20,22 +22,34 @@ from llmworkflow.local.errors import LocalError
 @ends_well
 def chat(name: str, message: str | None, namespace: str, max_tokens: int) -> None:
     """Send MESSAGE to the served model, or each line of standard input."""
-    serving = find_home(namespace, name).status().serving
+    home = find_home(namespace, name)
+    serving = home.status().serving
     if serving is None or serving.url is None:
         raise LocalError(f"{name} serves nothing now: start it with `llmworkflow run FILE --local`")
+    key = api_key(home, serving.stage)
     for line in [message] if message else sys.stdin:
-        for piece in stream(serving.url, serving.model_id, line.rstrip("\n"), max_tokens):
+        for piece in stream(serving.url, serving.model_id, line.rstrip("\n"), max_tokens, key):
             click.echo(piece, nl=False)
         click.echo()
 
 
-def stream(url: str, model: str, message: str, max_tokens: int) -> Iterator[str]:
+def api_key(home: WorkflowHome, stage: str) -> str:
+    """A key of the endpoint: of the environment, else the first of the Secret that it reads its keys from."""
+    workflow = home.load()
+    serve = next((item.serve for item in workflow.spec.stages if item.name == stage), None)
+    if "OPENAI_API_KEY" in os.environ or serve is None or serve.api_keys_from is None:
+        return os.environ.get("OPENAI_API_KEY", "none")
+    keys = Secrets(home.root, workflow.metadata.namespace).value(serve.api_keys_from)
+    return keys.replace(",", "\n").strip().splitlines()[0].strip()
+
+
+def stream(url: str, model: str, message: str, max_tokens: int, key: str = "none") -> Iterator[str]:
     """The pieces of the model's answer, as they come.
 
     Raises:
         LocalError: the endpoint does not answer.
     """
-    client = OpenAI(base_url=f"{url}/v1", api_key=os.environ.get("OPENAI_API_KEY", "none"))
+    client = OpenAI(base_url=f"{url}/v1", api_key=key)
     try:
         pieces = client.chat.completions.create(
             model=model,

@@ -1,6 +1,8 @@
 """Which stage needs which: by order (`dependsOn`), by data and by comparison (`betterThan`)."""
 
 from llmworkflow.api import graph
+from llmworkflow.api.spec.batch import Batch
+from llmworkflow.api.spec.serve import ServedModel
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import WorkflowSpec
 
@@ -41,10 +43,25 @@ def replayed(spec: WorkflowSpec, stage: Stage) -> str | None:
     """The batch whose rows verify an endpoint: the last one before it that ran a model which it serves."""
     if stage.serve is None:
         return None
-    served = {model.model.stage if model.model else None for model in stage.serve.models}
+    served = {ran for model in stage.serve.models for ran in _served(model)}
     by_name = {other.name: other for other in spec.stages}
     for name in reversed(ancestors(spec, stage)):
         batch = by_name[name].batch
-        if batch and batch.task == "generate" and (batch.model.stage if batch.model else None) in served:
+        if batch and batch.task == "generate" and not served.isdisjoint(_ran(batch)):
             return name
     return None
+
+
+def _served(model: ServedModel) -> list[str | None]:
+    """What a model of an endpoint answers with: stages, addresses of adapters, None for the workflow's base model."""
+    adapters = [adapter.stage or adapter.uri for adapter in model.adapters or []]
+    if model.model:
+        return [model.model.stage]
+    return adapters if model.source else [None, *adapters]
+
+
+def _ran(batch: Batch) -> list[str | None]:
+    """What answered the rows of a batch, in the same terms."""
+    if batch.adapters:
+        return [adapter.stage or adapter.uri for adapter in batch.adapters]
+    return [batch.model.stage if batch.model else None]

@@ -46,7 +46,8 @@ class LocalBackend:
     def observe(self, workflow: LLMWorkflow) -> Observed:
         """The children that live in this Ray, with what their jobs reported."""
         records = self._records.all(self._session)
-        jobs, services = self._jobs.seen(), self._services.seen()
+        verdicts = {record.name: _passed(self._report(record)) for record in records}
+        jobs, services = self._jobs.seen(), self._services.seen(verdicts)
         children = {}
         for record in records:
             if record.kind == "RayJob" and record.name in jobs:
@@ -116,7 +117,9 @@ class LocalBackend:
         before = {record.name: record for record in self._records.all(self._session)}.get(name)
         record = record_of("RayService", name, workflow.metadata.uid, self._session, work, config)
         self._records.save(record if before is None else replace(record, uid=before.uid))
-        self._services.apply(name, declared)
+        serve = stage_named(workflow, work.stage).serve
+        assert serve is not None, "the plan makes services of serving stages alone"
+        self._services.apply(name, declared, surge=serve.upgrade == "surge")
 
     def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
         config = stage_config(workflow, work, storage_uri(self._home, workflow))
@@ -161,3 +164,8 @@ class LocalBackend:
         if report and report.is_of(record.owner_uid, record.stage, record.revision, record.attempt):
             return report
         return None
+
+
+def _passed(report: JobReport | None) -> bool | None:
+    """The verdict of the replay through an endpoint, None as long as there is none."""
+    return report.verification.passed if report and report.verification else None

@@ -5,6 +5,7 @@ from typing import Any
 
 from llmworkflow.api.fields import JsonObject, SpecModel
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
+from llmworkflow.api.spec.serve import Serve
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Incumbent, Input, Work
@@ -51,7 +52,7 @@ def stage_config(
         "pinned": dict(work.pinned),
         work.kind: public(stage.work),
     }
-    return _of_engines(config) if stage.serve else config
+    return _of_engines(config, stage.serve) if stage.serve else config
 
 
 def public(model: SpecModel) -> JsonObject:
@@ -103,21 +104,32 @@ def _input(item: Input) -> JsonObject:
     }
 
 
-def _of_engines(config: JsonObject) -> JsonObject:
+def _of_engines(config: JsonObject, serve: Serve) -> JsonObject:
     """The part of a serving stage's configuration that its engines start with.
 
     The rest, which a promotion changes, is in the `user_config` of the ingress. So a configuration that stays the
     same means that no engine has to start anew, and no pod that mounts it.
     """
     inputs = {name: item for name, item in config["inputs"].items() if _is_model(item["artifact"])}
-    source = config["model"]["source"]
+    sources = {config["model"]["source"], *(model.source for model in serve.models)}
     return config | {
         "stage": {key: config["stage"][key] for key in ("name", "kind")},
         "inputs": inputs,
         "incumbents": {},
-        "pinned": {uri: found for uri, found in config["pinned"].items() if uri == source},
-        "serve": {key: config["serve"][key] for key in ("models", "tracing")},
+        "pinned": {uri: found for uri, found in config["pinned"].items() if uri in sources},
+        "serve": {
+            "models": [_engine(served, inputs) for served in config["serve"]["models"]],
+            "tracing": config["serve"]["tracing"],
+            "apiKeys": serve.api_keys_from is not None,
+        },
     }
+
+
+def _engine(served: JsonObject, full_models: JsonObject) -> JsonObject:
+    """A served model less its adapters, which the ingress is told, so that one more of them starts no engine anew."""
+    tuned = served["model"] is not None and served["model"]["stage"] not in full_models
+    fields = {name: value for name, value in served.items() if name != "adapters"}
+    return fields | {"loadsAdapters": tuned or served["adapters"] is not None}
 
 
 def _is_model(artifact: JsonObject | None) -> bool:

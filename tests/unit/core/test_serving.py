@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llmworkflow.api.names import Verb
+from llmworkflow.core import graph
 from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.promotions import workflow_for
@@ -78,6 +79,34 @@ def test_an_endpoint_without_a_batch_to_verify_by_serves_when_it_is_ready() -> N
     cluster.see("chat", phase=ChildPhase.READY, url="http://chat")
     cluster.settle()
     assert cluster.states()["chat"] == "Serving"
+
+
+ADAPTERS = [{"name": "own", "stage": "tune"}, {"name": "bought", "uri": "volume:bought"}]
+BOUGHT = [{"name": "elsewhere", "uri": "volume:bought"}]
+
+
+@pytest.mark.parametrize(
+    ("ran", "served", "replayed"),
+    [
+        ({}, {"adapters": ADAPTERS}, True),
+        ({}, {"adapters": BOUGHT}, True),
+        ({}, {"adapters": BOUGHT, "source": "volume:models/other"}, False),
+        ({"model": {"stage": "tune"}}, {"adapters": ADAPTERS}, True),
+        ({"model": {"stage": "tune"}}, {"adapters": BOUGHT}, False),
+        ({"adapters": BOUGHT, "adapterColumn": "which"}, {"adapters": ADAPTERS}, True),
+        ({"adapters": BOUGHT, "adapterColumn": "which"}, {"model": {"stage": "tune"}}, False),
+        ({"adapters": BOUGHT, "adapterColumn": "which"}, {}, False),
+    ],
+)
+def test_rows_are_replayed_of_a_batch_that_ran_what_is_served(
+    ran: dict[str, object], served: dict[str, object], replayed: bool
+) -> None:
+    spec = workflow(
+        ("stages.1.batch", {"input": {"uri": "volume:test.jsonl"}, **ran}),
+        ("stages.1.gates", []),
+        ("stages.2.serve.models", [{"modelId": "viggo", **served}]),
+    ).spec
+    assert graph.replayed(spec, spec.stages[2]) == ("score" if replayed else None)
 
 
 def test_an_endpoint_that_never_becomes_ready_is_given_up() -> None:

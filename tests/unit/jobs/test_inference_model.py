@@ -34,13 +34,15 @@ def adapter_files(**settings: Any) -> dict[str, str]:
 
 
 def chosen(document: dict[str, Any], artifact: dict[str, str]) -> inference_model.InferenceModel:
-    job = config.parse(document | {"inputs": {"tune": {"artifact": artifact}}})
-    return inference_model.choose(job, BASE, {"stage": "tune"})
+    batch = document["batch"] | {"model": {"stage": "tune"}}
+    job = config.parse(document | {"inputs": {"tune": {"artifact": artifact}}, "batch": batch})
+    return inference_model.choose(job, BASE)
 
 
 def test_no_reference_is_the_base_model(stage_config: Document) -> None:
-    model = inference_model.choose(config.parse(stage_config("batch")), BASE, None)
+    model = inference_model.choose(config.parse(stage_config("batch")), BASE)
     assert (model.source, model.adapter) == (BASE.folder, None)
+    assert model.answering(None) == BASE.folder
 
 
 def test_a_model_of_the_hub_is_loaded_by_name_and_commit(stage_config: Document) -> None:
@@ -55,6 +57,31 @@ def test_an_adapter_comes_on_its_base_model(stage_config: Document) -> None:
     model = chosen(document, publish(document, "adapter", adapter_files()))
     assert model.adapter is not None
     assert (model.source, model.adapter.rank) == (BASE.folder, 12)
+
+
+def test_rows_choose_among_adapters(stage_config: Document, tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films" / "adapter_config.json").write_text(json.dumps({"r": 32}))  # as PEFT leaves it
+    document = stage_config("batch")
+    games = publish(document, "adapter", adapter_files())
+    document["batch"]["adapters"] = [
+        {"name": "games", "stage": "tune", "uri": None},
+        {"name": "films", "stage": None, "uri": "volume:films"},
+    ]
+    job = config.parse(document | {"inputs": {"tune": {"artifact": games}}})
+    model = inference_model.choose(job, BASE)
+    assert [adapter.rank for adapter in model.loaded] == [12, 32]
+    assert model.answering("games").endswith("/tune/0123456789ab/1/adapter")
+    assert model.answering("films") == str(tmp_path / "films")
+    assert model.answering(None) == model.source == BASE.folder
+
+
+def test_a_whole_model_is_no_adapter(stage_config: Document) -> None:
+    document = stage_config("batch")
+    made = publish(document, "model", {"model/config.json": "{}"})
+    document["batch"]["adapters"] = [{"name": "games", "stage": "tune", "uri": None}]
+    with pytest.raises(JobError, match="name it in model"):
+        inference_model.choose(config.parse(document | {"inputs": {"tune": {"artifact": made}}}), BASE)
 
 
 def test_a_full_model_stands_alone(stage_config: Document) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from llmworkflow_jobs import config, replay, verification
 from llmworkflow_jobs.rows import Answer, Request
 
 SAMPLING = {"temperature": 0.0, "max_tokens": 3}
+VIGGO: dict[str | None, str] = {None: "viggo"}
 
 
 def answered(count: int) -> list[tuple[Request, Answer]]:
@@ -47,13 +49,12 @@ def test_replay_is_read_as_it_was_written(stage_config: Callable[..., dict[str, 
     rows[0]["generated_text"] = "line\nbreaks\u2028 and ünïcode"
     replay.write(rows, job)
     uri = f"{job.output_uri}/{replay.FILE}"
-    assert replay.read(uri, job, 64) == rows
-    assert replay.read(uri, job, 2) == rows[:2]
+    assert replay.read(uri, job) == rows
 
 
 async def test_agreement() -> None:
     rows = replay.choose(answered(17), SAMPLING, reproducible=True)
-    verdict = await verification.replay("viggo", rows, 0.95, endpoint())
+    verdict = await verification.replay(VIGGO, rows, 0.95, endpoint())
     assert verdict == {
         "modelId": "viggo", "rows": 16, "agreement": 1.0, "required": 0.95, "passed": True,
         "message": "16 of 16 rows are answered as in the batch",
@@ -70,17 +71,17 @@ async def test_agreement() -> None:
 )
 async def test_one_row_of_sixteen_is_too_many(change: dict[str, Any], problem: str) -> None:
     rows = replay.choose(answered(17), SAMPLING, reproducible=True)
-    verdict = await verification.replay("viggo", rows, 0.95, endpoint(row3=change))
+    verdict = await verification.replay(VIGGO, rows, 0.95, endpoint(row3=change))
     assert (verdict["passed"], verdict["agreement"]) == (False, 0.9375)
     assert problem in verdict["message"]
-    assert (await verification.replay("viggo", rows, 0.9, endpoint(row3=change)))["passed"]
+    assert (await verification.replay(VIGGO, rows, 0.9, endpoint(row3=change)))["passed"]
 
 
 async def test_another_prompt_is_a_difference_even_if_sampling_is_random() -> None:
     rows = replay.choose(answered(5), SAMPLING, reproducible=False)
-    assert (await verification.replay("viggo", rows, 1.0, endpoint(row1={"token_ids": [8, 8, 8]})))["passed"]
+    assert (await verification.replay(VIGGO, rows, 1.0, endpoint(row1={"token_ids": [8, 8, 8]})))["passed"]
     rows[0]["prompt_token_ids"] = [1, 1, 1]
-    verdict = await verification.replay("viggo", rows, 1.0, endpoint())
+    verdict = await verification.replay(VIGGO, rows, 1.0, endpoint())
     assert "the prompt" in verdict["message"]
 
 
@@ -89,9 +90,26 @@ async def test_an_endpoint_that_fails_is_quoted() -> None:
         raise ConnectionError("refused")
 
     rows = replay.choose(answered(3), SAMPLING, reproducible=True)
-    verdict = await verification.replay("viggo", rows, 0.95, ask)
+    verdict = await verification.replay(VIGGO, rows, 0.95, ask)
     assert not verdict["passed"]
     assert "ConnectionError: 'refused'" in verdict["message"]
+
+
+async def test_rows_are_asked_of_the_adapter_that_answered_them() -> None:
+    asked = []
+
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        asked.append((body["messages"][0]["content"], body["model"]))
+        return await endpoint()(body)
+
+    pairs = [
+        (replace(request, adapter=name), answer)
+        for (request, answer), name in zip(answered(4), ["films", "games", None, "films"], strict=True)
+    ]
+    rows = replay.choose(pairs, SAMPLING, reproducible=True)
+    names = {None: "chat", "games": "chat:games", "films": "chat:films"}
+    assert (await verification.replay(names, rows, 1.0, ask))["passed"]
+    assert sorted(asked) == [("1", "chat:games"), ("2", "chat"), ("3", "chat:films")]
 
 
 @pytest.mark.parametrize(("tokens", "passed"), [([4], True), ([], False)])
@@ -99,4 +117,12 @@ async def test_without_rows_one_token_is_enough(tokens: list[int], passed: bool)
     async def ask(body: dict[str, Any]) -> dict[str, Any]:
         return {"choices": [{"token_ids": tokens}]}
 
-    assert (await verification.greet("viggo", ask))["passed"] is passed
+    assert (await verification.greet(["viggo"], ask))["passed"] is passed
+
+
+async def test_without_rows_every_name_has_to_answer() -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        return {"choices": [{"token_ids": [] if body["model"] == "chat:films" else [4]}]}
+
+    verdict = await verification.greet(["chat", "chat:films"], ask)
+    assert (verdict["passed"], verdict["modelId"]) == (False, "chat:films")

@@ -99,6 +99,24 @@ def test_several_adapters_have_names_below_the_model() -> None:
     assert aliases["chat:films"] == {"uri": "s3://adapters/films", "type": "adapter"}
 
 
+def test_another_adapter_starts_no_engine_anew() -> None:
+    def endpoint(*names: str) -> dict[str, Any]:
+        adapters = [{"name": name, "uri": f"s3://adapters/{name}"} for name in names]
+        model = {"modelId": "chat", "adapters": adapters}
+        return endpoint_of(config_of(make_workflow(stages={"chat": {"serve": {"models": [model]}}})))
+
+    one, two = endpoint("games"), endpoint("games", "films")
+    assert one["args"] == two["args"]
+    assert one["deployments"] != two["deployments"]
+
+
+def test_keys_are_asked_for_and_not_told() -> None:
+    source = {"secretKeyRef": {"name": "viggo-keys", "key": "keys"}}
+    guarded = config_of(make_workflow(stages={"chat": {"serve": {"apiKeysFrom": source}}}))
+    assert endpoint_of(guarded)["args"] != endpoint_of(config_of())["args"]
+    assert "viggo-keys" not in str(guarded)
+
+
 def test_applications_of_the_user() -> None:
     application = {
         "name": "router", "importPath": "router:app", "routePrefix": "/route", "args": {"x": 1},

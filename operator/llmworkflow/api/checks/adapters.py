@@ -31,8 +31,10 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
                     value=reference.target,
                 )
         for place, served in enumerate(stage.serve.models if stage.serve else []):
-            path = ("spec", "stages", position, "serve", "models", place, "lora", "maxRank")
-            yield from _rank_too_high(path, served, {other.name: other for other in stages})
+            model: Path = ("spec", "stages", position, "serve", "models", place)
+            by_name = {other.name: other for other in stages}
+            yield from _rank_too_high((*model, "lora", "maxRank"), served, by_name)
+            yield from _other_base((*model, "source"), served)
 
 
 def publishes_adapter(tune: FineTune) -> bool:
@@ -56,9 +58,21 @@ def _not_loadable(path: Path, tune: FineTune, user: Stage) -> Iterator[Problem]:
             )
 
 
+def _other_base(path: Path, served: ServedModel) -> Iterator[Problem]:
+    for name in _made_by(served):
+        if served.source:
+            message = f"stage {name} tunes spec.model.source, no other model"
+            yield Problem(path, message, "remove source", value=served.source)
+
+
+def _made_by(served: ServedModel) -> list[str]:
+    """The stages that made what is served."""
+    adapters = [adapter.stage for adapter in served.adapters or [] if adapter.stage]
+    return [served.model.stage] if served.model else adapters
+
+
 def _rank_too_high(path: Path, served: ServedModel, stages: dict[str, Stage]) -> Iterator[Problem]:
-    names = [served.model.stage] if served.model else [adapter.stage for adapter in served.adapters or []]
-    for name in names:
+    for name in _made_by(served):
         tune = stages[name].fine_tune if name in stages else None
         if tune and publishes_adapter(tune) and tune.lora.rank > served.lora.max_rank:
             yield Problem(

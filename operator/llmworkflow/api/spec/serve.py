@@ -130,7 +130,8 @@ class Serve(SpecModel):
     applications: Result[Annotated[list[Application], Field(max_length=16), MapBy("name")]] = []
     """Further applications beside the endpoint."""
     api_keys_from: Operational[SecretKeySource | None] = None
-    """Keys, one a line, of which every request must bring one; the endpoint is open when unset."""
+    """Keys, one a line or separated by commas, of which every request must bring one; the endpoint is open when
+    unset."""
     verify: Operational[Verify] = Verify()
     """Rows replayed through the endpoint before it counts as serving."""
     upgrade: Operational[Literal["surge", "replace"]] = "surge"

@@ -1,0 +1,38 @@
+"""Batches with several adapters: every row names the one that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.rows import Request
+
+
+def assign(
+    requests: Iterable[Request], column: str, adapters: Collection[str], on_row_error: str
+) -> list[Request]:
+    """The requests with the adapter that `column` of their row names; empty there means the base model.
+
+    A request whose row names another gets an error, which is raised as DataInvalid if `on_row_error` is "fail", or if
+    no request is without one. Raises ColumnMissing if no row has the column.
+    """
+    assigned = [_assigned(request, column, adapters) for request in requests]
+    if not any(column in request.row for request in assigned):
+        raise JobError(
+            "ColumnMissing", f"no row has the column {column} of adapterColumn; name one of the data's"
+        )
+    wrong = [request for request in assigned if request.error]
+    if wrong and (on_row_error == "fail" or len(wrong) == len(assigned)):
+        raise JobError("DataInvalid", f"row {wrong[0].row_id}: {wrong[0].error}")
+    return assigned
+
+
+def _assigned(request: Request, column: str, adapters: Collection[str]) -> Request:
+    name = request.row.get(column)
+    if name in (None, "") or request.error is not None:
+        return request
+    if name in adapters:
+        return replace(request, adapter=name)
+    problem = f"column {column} names the adapter {name!r}, there are {', '.join(adapters)}"
+    return replace(request, messages=[], token_ids=[], error=problem)

@@ -1,0 +1,177 @@
+"""How an endpoint is brought to another configuration: in place, beside the old one, or not at all."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow.core.observation import ChildPhase
+from llmworkflow.local.ray_process import RayAddress
+from llmworkflow.local.services import Services, beside
+
+NAME = "viggo-chat"
+OTHER = {"name": "router", "route_prefix": "/route", "args": {}}
+
+
+class FakeServe:
+    """Ray Serve's API: keeps what it was told, and says of every application what the test sets."""
+
+    def __init__(self) -> None:
+        self.applications: list[dict[str, Any]] = []
+        self.states: dict[str, str] = {}
+        self.refusal = ""
+
+    @property
+    def routes(self) -> dict[str, str]:
+        """Path of each application."""
+        return {part["name"]: part["route_prefix"] for part in self.applications}
+
+
+@pytest.fixture
+def fake_serve() -> Iterator[tuple[FakeServe, str]]:
+    fake = FakeServe()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if not fake.refusal:
+                fake.applications = content["applications"]
+            self._answer(400 if fake.refusal else 200, fake.refusal)
+
+        def do_GET(self) -> None:
+            names = [part["name"] for part in fake.applications]
+            states = {name: {"status": fake.states.get(name, "DEPLOYING"), "message": ""} for name in names}
+            self._answer(200, json.dumps({"applications": states}))
+
+        def _answer(self, status: int, text: str) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Be quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield fake, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def serve(fake_serve: tuple[FakeServe, str]) -> FakeServe:
+    return fake_serve[0]
+
+
+@pytest.fixture
+def services(fake_serve: tuple[FakeServe, str], tmp_path: Path) -> Services:
+    address = RayAddress("session", fake_serve[1], fake_serve[1], "token", str(tmp_path))
+    return Services(address, 8000, tmp_path)
+
+
+def config(engines: str, adapter: str = "one") -> dict[str, Any]:
+    endpoint = {
+        "name": NAME,
+        "route_prefix": "/",
+        "args": {"config": "/config.json", "engines": engines},
+        "deployments": [{"name": "LLMIngress", "user_config": {"alias": adapter}}],
+    }
+    return {"applications": [endpoint, OTHER]}
+
+
+def name_of(successor: dict[str, Any]) -> str:
+    """The name of an endpoint that starts beside another."""
+    name: str = beside(successor["applications"][0])["name"]
+    return name
+
+
+def phase(services: Services, verdict: bool | None = None) -> ChildPhase:
+    return services.seen({NAME: verdict})[NAME][0]
+
+
+@pytest.fixture
+def running(services: Services, serve: FakeServe) -> FakeServe:
+    """An endpoint that runs, and was seen to twice."""
+    services.apply(NAME, config("a"), surge=True)
+    serve.states = {NAME: "RUNNING", "router": "RUNNING"}
+    assert [phase(services), phase(services)] == [ChildPhase.RUNNING, ChildPhase.READY]
+    return serve
+
+
+@pytest.mark.parametrize("surge", [True, False])
+def test_an_adapter_is_promoted_in_place(services: Services, running: FakeServe, surge: bool) -> None:
+    services.apply(NAME, config("a", adapter="two"), surge=surge)
+    assert running.routes == {NAME: "/", "router": "/route"}
+    assert running.applications[0]["deployments"][0]["user_config"] == {"alias": "two"}
+
+
+def test_other_engines_replace_the_old_ones_where_asked_to(services: Services, running: FakeServe) -> None:
+    services.apply(NAME, config("b"), surge=False)
+    assert running.routes == {NAME: "/", "router": "/route"}
+    assert running.applications[0]["args"]["engines"] == "b"
+
+
+def test_other_engines_come_beside_and_take_over_once_verified(
+    services: Services, running: FakeServe
+) -> None:
+    services.apply(NAME, config("b"), surge=True)
+    successor = name_of(config("b"))
+    assert running.routes == {NAME: "/", "router": "/route", successor: f"/{successor}"}
+    assert phase(services) is ChildPhase.RUNNING
+    running.states[successor] = "RUNNING"
+    assert phase(services) is ChildPhase.RUNNING
+    assert NAME in running.routes  # nothing is known of its answers yet
+    assert phase(services, verdict=True) is ChildPhase.RUNNING
+    assert running.routes == {successor: "/", "router": "/route"}
+    assert [phase(services, True), phase(services, True)] == [ChildPhase.RUNNING, ChildPhase.READY]
+
+    services.apply(NAME, config("b", adapter="two"), surge=True)
+
+    assert running.routes == {successor: "/", "router": "/route"}
+
+
+def test_a_successor_that_answers_otherwise_never_takes_over(services: Services, running: FakeServe) -> None:
+    services.apply(NAME, config("b"), surge=True)
+    running.states[name_of(config("b"))] = "RUNNING"
+    assert [phase(services, False), phase(services, False)] == [ChildPhase.RUNNING, ChildPhase.READY]
+    assert running.routes[NAME] == "/"
+
+    services.apply(NAME, config("a"), surge=True)  # what the plan does then
+
+    assert running.routes == {NAME: "/", "router": "/route"}
+
+
+def test_other_packages_are_other_engines(services: Services, running: FakeServe) -> None:
+    changed = config("a")
+    changed["applications"][0]["runtime_env"] = {"pip": ["httpx"]}
+    services.apply(NAME, changed, surge=True)
+    assert list(running.routes) == [NAME, "router", name_of(changed)]
+
+
+def test_a_successor_that_fails_is_told_of(services: Services, running: FakeServe) -> None:
+    services.apply(NAME, config("b"), surge=True)
+    running.states[name_of(config("b"))] = "DEPLOY_FAILED"
+    assert phase(services) is ChildPhase.FAILED
+    assert running.routes[NAME] == "/"
+
+
+def test_a_refused_configuration_fails(services: Services, serve: FakeServe) -> None:
+    serve.refusal = "no such field"
+    services.apply(NAME, config("a"), surge=True)
+    assert services.seen({})[NAME] == (
+        ChildPhase.FAILED,
+        "Ray Serve refused the configuration: no such field",
+    )
+
+
+def test_what_is_removed_is_withdrawn(services: Services, running: FakeServe) -> None:
+    services.apply(NAME, config("b"), surge=True)
+    services.remove(NAME)
+    assert running.applications == []
+    assert services.seen({}) == {}
