@@ -17,6 +17,13 @@ COMMANDS = {
     "logs": "logs",
     "chat": "chat",
     "stop": "run",
+    "approve": "decide",
+    "reject": "decide",
+    "retry": "act",
+    "cancel": "act",
+    "rollback": "act",
+    "suspend": "hold",
+    "resume": "hold",
 }
 
 

@@ -47,6 +47,9 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     console = Console()
     applied = home.apply(workflow)
+    if applied.spec.suspend:
+        name = applied.metadata.name
+        console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}`")
     if home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")
         return DONE if detach else follow(home, applied, console)
