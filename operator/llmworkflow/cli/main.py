@@ -17,6 +17,7 @@ COMMANDS = {
     "logs": "logs",
     "chat": "chat",
     "stop": "run",
+    "report": "report",
     "approve": "decide",
     "reject": "decide",
     "retry": "act",

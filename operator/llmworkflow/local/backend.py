@@ -92,7 +92,7 @@ class LocalBackend:
         """What the inputs hold now, looked up once for each generation of the spec: a run takes what it began with."""
         generation = workflow.metadata.generation
         if generation not in self._input_digests:
-            uri = self._storage_uri(workflow)
+            uri = self._home.storage_uri(workflow)
             configs = [stage_config(workflow, _no_work(stage), uri) for stage in workflow.spec.stages]
             found = [inputs.digests(job_config.parse(config)) for config in configs]
             self._input_digests = {
@@ -119,19 +119,11 @@ class LocalBackend:
         self._services.apply(name, declared)
 
     def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
-        config = stage_config(workflow, work, self._storage_uri(workflow))
+        config = stage_config(workflow, work, self._home.storage_uri(workflow))
         if not has_gpu():
             config["accelerator"] = None  # the same file runs here on the CPU
         write_json(self._config_path(name), config)
         return config
-
-    def _storage_uri(self, workflow: LLMWorkflow) -> str:
-        storage = workflow.spec.storage
-        if storage.volume is None:
-            return str(storage.uri)
-        folder = self._home.volume(storage.volume.claim_name)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder.as_uri()
 
     def _job_env(self, name: str) -> dict[str, str]:
         return {
