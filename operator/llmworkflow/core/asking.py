@@ -44,7 +44,19 @@ def ask(
         return named, revision
     if verb is Verb.CANCEL:
         return named, next(item.revision or "" for item in status.stages if item.name == named)
-    return named, revisions(workflow, status.resolved)[named]
+    return named, decided_on(workflow, status, named)
+
+
+def decided_on(workflow: LLMWorkflow, status: LLMWorkflowStatus, stage: str) -> str:
+    """The revision that a decision is about: what a job made, or what a service is to be brought to."""
+    found = next(item for item in status.stages if item.name == stage)
+    asked = revisions(workflow, status.resolved)[stage]
+    return asked if found.kind == "serve" else found.revision or asked
+
+
+def awaits_decision(stage: StageStatus) -> bool:
+    """Whether a person is asked; a stage that serves is so by its reason, as it goes on serving."""
+    return stage.state is _S.AWAITING_APPROVAL or stage.reason == Reason.APPROVAL
 
 
 def annotations(
@@ -122,18 +134,14 @@ def _where(stage: StageStatus) -> str:
     return f"is {stage.state}" + (f" ({stage.reason})" if stage.reason else "")
 
 
-def _awaits(stage: StageStatus) -> bool:
-    return stage.state is _S.AWAITING_APPROVAL or stage.reason == Reason.APPROVAL
-
-
 def _decidable(stage: StageStatus) -> bool:
     """A rejection can be taken back."""
-    return _awaits(stage) or stage.reason == Reason.REJECTED
+    return awaits_decision(stage) or stage.reason == Reason.REJECTED
 
 
 _RULES: Mapping[Verb, _Rule] = {
     Verb.APPROVE: _Rule(_decidable, "approved", "does not await approval"),
-    Verb.REJECT: _Rule(_awaits, "rejected", "does not await approval"),
+    Verb.REJECT: _Rule(awaits_decision, "rejected", "does not await approval"),
     Verb.RETRY: _Rule(
         lambda stage: stage.state in (_S.FAILED, _S.CANCELLED) or stage.refused is not None,
         "retried",

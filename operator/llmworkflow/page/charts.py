@@ -1,4 +1,4 @@
-"""The geometry of charts: positions in percent of the plot, so that a chart fits any width without its text shrinking."""
+"""The geometry of charts, in percent of the plot: a chart fits any width, and its text does not shrink with it."""
 
 import math
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """Rows of several models side by side: which ones the candidate won and lost, and in what they differ."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +63,7 @@ def compare(
     candidate, *_ = rows_by_role
     by_id = {role: {row["row_id"]: row for row in rows} for role, rows in rows_by_role.items()}
     paired = [key for key in by_id[candidate] if key in by_id[opponent]]
+    paired.sort(key=lambda key: _soundness(by_id[candidate][key]))
     ids: dict[Outcome, list[object]] = {outcome: [] for outcome in Outcome}
     for key in paired:
         ids[_outcome(by_id[candidate][key], by_id[opponent][key], metric)].append(key)
@@ -84,6 +86,16 @@ def points(row: JsonObject, metric: str) -> float | None:
     if metric == "exactMatch" and row.get("reference") is not None:
         return float((row.get("generated_text") or "").strip() == row["reference"].strip())
     return None
+
+
+def errors(rows: Rows) -> list[tuple[str, int]]:
+    """Why rows failed, and how many for each reason, the most frequent first."""
+    return Counter(str(row["error"]) for row in rows if row.get("error")).most_common()
+
+
+def _soundness(row: JsonObject) -> int:
+    """What failed is to be seen first, then what was cut."""
+    return 0 if row.get("error") else 1 if row.get("truncated") else 2
 
 
 def _outcome(candidate: JsonObject, opponent: JsonObject, metric: str) -> Outcome:

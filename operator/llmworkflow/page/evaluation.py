@@ -10,6 +10,7 @@ from llmworkflow.page.contenders import Role, Trial, trials
 from llmworkflow.page.sources import Rows, Sources
 
 SHOWN_ROWS = 50  # of each outcome: what a person can read
+SHOWN_ERRORS = 10
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Evaluation:
     scores: Sequence[Scores]
     gates: Sequence[Judgement]
     comparison: comparison.Comparison | None
+    errors: Sequence[tuple[str, int]]  # why the candidate's rows failed, and how many
     earlier: Sequence[tuple[str, str, Mapping[str, Metric]]]  # revision, time and metrics of other results
 
     @property
@@ -66,6 +68,7 @@ def evaluations(sources: Sources, prompt: comparison.Prompt) -> Iterator[Evaluat
             scores=[_scores(trial, metric) for metric in _metrics(trial)],
             gates=[_judge(gate, trial) for gate in trial.stage.gates],
             comparison=_compared(sources, trial, prompt),
+            errors=comparison.errors(_rows(sources, trial, Role.CANDIDATE))[:SHOWN_ERRORS],
             earlier=[*_earlier(sources, trial)],
         )
 
@@ -115,7 +118,7 @@ def _judge_comparison(gate: Gate, metric: Metric | None) -> Judgement:
 
 def _compared(sources: Sources, trial: Trial, prompt: comparison.Prompt) -> comparison.Comparison | None:
     """The candidate's rows against the incumbent's, or where there are none against the base model's."""
-    rows = {role: found for role in Role if (found := _rows(sources, trial, role))}
+    rows = {str(role): found for role in Role if (found := _rows(sources, trial, role))}
     opponent = next((role for role in (Role.INCUMBENT, Role.BASE) if role in rows), None)
     if Role.CANDIDATE not in rows or opponent is None:
         return None

@@ -104,7 +104,9 @@ def _facts(manifest: Mapping[str, object]) -> Iterator[tuple[str, Sequence[str]]
 def _ran(status: StageStatus, now: datetime) -> float | None:
     if status.running_at is None or status.reused:
         return None
-    end = moment(status.finished_at) if status.finished_at else now
+    verdict = verdict_of(status)  # it has no more to do with the time that a person takes to decide
+    finished = verdict.finished_at if verdict else status.finished_at
+    end = moment(finished) if finished else now
     return status.ran_seconds + elapsed(status.running_at, end)
 
 

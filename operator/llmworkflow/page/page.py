@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llmworkflow.api.names import Reason
-from llmworkflow.api.status import LLMWorkflowStatus, Promotion, StageState, StageStatus
+from llmworkflow.api.status import LLMWorkflowStatus, Promotion, StageStatus
+from llmworkflow.core.asking import awaits_decision, decided_on
 from llmworkflow.core.clock import stamp
-from llmworkflow.core.revision import revisions
 from llmworkflow.page.comparison import Outcome, Prompt
 from llmworkflow.page.contenders import Role
 from llmworkflow.page.evaluation import Evaluation, Standing, evaluations
@@ -73,7 +72,7 @@ def page_of(sources: Sources, prompt: Prompt) -> Page:
         phase=status.phase,
         made=stamp(sources.now),
         message=_message(status),
-        decisions=[_decision(sources, stage) for stage in status.stages if _awaits(stage)],
+        decisions=[_decision(sources, stage) for stage in status.stages if awaits_decision(stage)],
         figures=[figure for item in found for figure in _figures(item)],
         evaluations=found,
         trainings=list(trainings(sources)),
@@ -93,15 +92,11 @@ def _message(status: LLMWorkflowStatus) -> str:
     return f"{stage.name} is {stage.state}" + (f": {stage.message}" if stage.message else "") if stage else ""
 
 
-def _awaits(stage: StageStatus) -> bool:
-    return stage.state is StageState.AWAITING_APPROVAL or stage.reason == Reason.APPROVAL
-
-
 def _decision(sources: Sources, stage: StageStatus) -> Decision:
     metadata = sources.workflow.metadata
     space = "" if metadata.namespace == "default" else f" -n {metadata.namespace}"
     command = f"{metadata.name} {stage.name}{space} --note 'why'"
-    revision = revisions(sources.workflow, sources.status.resolved)[stage.name]
+    revision = decided_on(sources.workflow, sources.status, stage.name)
     return Decision(stage.name, revision, f"llmworkflow approve {command}", f"llmworkflow reject {command}")
 
 

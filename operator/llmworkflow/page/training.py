@@ -1,10 +1,9 @@
-"""How fine-tuning went: losses of what is there now, over those of the revision before."""
+"""How fine-tuning went: losses of the latest result, over those of what serves."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.status import StageStatus
+from llmworkflow.api.status import Artifact, Promotion, StageStatus
 from llmworkflow.page import charts
 from llmworkflow.page.sources import Rows, Sources
 
@@ -40,7 +39,9 @@ def trainings(sources: Sources) -> Iterator[Training]:
 
 def _training(sources: Sources, stage: StageStatus) -> Training:
     current, *earlier = stage.results
-    before = next((item for item in earlier if _curve(sources, item.artifact)), None)
+    drawn = [item for item in earlier if _curve(sources, item.artifact)]
+    serving = {item.inputs[stage.name].revision for item in _serving(sources, stage.name)}
+    before = next((item for item in drawn if item.revision in serving), next(iter(drawn), None))
     series = [*_series(_curve(sources, current.artifact), "", "now")]
     if before:
         series += _series(_curve(sources, before.artifact), f", revision {before.revision}", "before")
@@ -54,6 +55,12 @@ def _training(sources: Sources, stage: StageStatus) -> Training:
     )
 
 
+def _serving(sources: Sources, name: str) -> list[Promotion]:
+    """What serves a result of the stage."""
+    serving = [stage.serving for stage in sources.status.stages if stage.serving]
+    return [promotion for promotion in serving if name in promotion.inputs]
+
+
 def _series(rows: Rows, suffix: str, style: str) -> Iterator[tuple[str, str, Sequence[charts.Point]]]:
     for key, label in _LOSSES.items():
         yield label + suffix, f"{key.replace('_', '-')} {style}", [*_points(rows, key)]
@@ -63,5 +70,5 @@ def _points(rows: Rows, key: str) -> Iterator[charts.Point]:
     return ((row["step"], row[key]) for row in rows if isinstance(row.get(key), int | float))
 
 
-def _curve(sources: Sources, artifact: object) -> Sequence[JsonObject]:
-    return sources.curves.get(getattr(artifact, "uri", ""), ())
+def _curve(sources: Sources, artifact: Artifact | None) -> Rows:
+    return sources.curves.get(artifact.uri, ()) if artifact else ()

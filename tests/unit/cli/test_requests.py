@@ -164,3 +164,13 @@ def test_one_of_several_workflows_has_to_be_named(run: Run, home: WorkflowHome, 
     ended = run("approve")
     assert ended.exit_code == 1
     assert "name one of other, viggo" in ended.output
+
+
+def test_the_report_is_one_file(run: Run, home: WorkflowHome, tmp_path: Path) -> None:
+    home.apply(load_workflow(FILE))
+    ended = run("report", "viggo", "-o", str(tmp_path / "page.html"))
+    assert (ended.exit_code, ended.output.strip()) == (0, str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert "llmworkflow approve viggo score" in page
+    assert home.status().stages[0].revision in page
+    assert "file:///rows/manifest.json: not there" in page
