@@ -56,7 +56,7 @@ def request(resource: Resource, verb: Verb, stage: str | None, revision: str = "
         return
     after = _carried_out(resource, verb, token)
     changed = [stage for stage in after.stages if _stand(stage) not in map(_stand, before.stages)]
-    if not changed:
+    if all(named not in (stage.name, EVERY_STAGE) for stage in changed):
         raise LocalError(f"{verb} {meant} of {name} changed nothing: see `llmworkflow status {name}`")
     for stage_after in changed:
         click.echo(f"{stage_after.name}: {stage_after.state} {stage_after.message}".rstrip())
@@ -72,12 +72,15 @@ def local_user() -> str:
 
 def _carried_out(resource: Resource, verb: Verb, token: str) -> LLMWorkflowStatus:
     deadline = time.monotonic() + CARRY_OUT_SECONDS
-    while (status := resource.status()).last_handled.get(verb) != token:
-        if time.monotonic() > deadline or not resource.driver():
+    while True:
+        driven = resource.driver()  # asked for first: a driver may carry it out and end
+        status = resource.status()
+        if status.last_handled.get(verb) == token:
+            return status
+        if not driven or time.monotonic() > deadline:
             name = resource.load().metadata.name
             raise LocalError(f"{name} has not carried it out yet: it will at its next step or run")
         time.sleep(POLL_SECONDS)
-    return status
 
 
 def _stand(stage: StageStatus) -> StageStatus:
