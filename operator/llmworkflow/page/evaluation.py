@@ -65,7 +65,7 @@ def evaluations(sources: Sources, prompt: comparison.Prompt) -> Iterator[Evaluat
     for trial in trials(sources.workflow, sources.status):
         yield Evaluation(
             stage=trial.stage.name,
-            scores=[_scores(trial, metric) for metric in _metrics(trial)],
+            scores=[_scores(sources, trial, metric) for metric in _metrics(trial)],
             gates=[_judge(gate, trial) for gate in trial.stage.gates],
             comparison=_compared(sources, trial, prompt),
             errors=comparison.errors(_rows(sources, trial, Role.CANDIDATE))[:SHOWN_ERRORS],
@@ -78,16 +78,33 @@ def _metrics(trial: Trial) -> Sequence[str]:
     return trial.stage.batch.evaluate.metrics
 
 
-def _scores(trial: Trial, name: str) -> Scores:
-    measured = [(item, item.metrics[name]) for item in trial.contenders if name in item.metrics]
+def _scores(sources: Sources, trial: Trial, name: str) -> Scores:
+    measured = [
+        (str(item.role), item.stage, item.revision, item.metrics[name])
+        for item in trial.contenders
+        if name in item.metrics
+    ]
+    if trial.by_role(Role.BASE) is None and (rows := _rows(sources, trial, Role.BASE)):
+        measured.append((str(Role.BASE), trial.stage.name, "", _measured(rows, name)))
     gates = [gate for gate in trial.stage.gates if gate.metric == name]
     bounds = [bound for gate in gates for bound in (gate.min, gate.max) if bound is not None]
-    span = charts.span_of([metric for _, metric in measured], bounds)
+    span = charts.span_of([metric for *_, metric in measured], bounds)
     standings = [
-        Standing(item.role, item.stage, item.revision, metric, charts.bar(metric, span))
-        for item, metric in measured
+        Standing(role, stage, revision, metric, charts.bar(metric, span))
+        for role, stage, revision, metric in measured
     ]
     return Scores(name, standings, [charts.place(bound, span) for bound in bounds], span)
+
+
+def _measured(rows: Rows, name: str) -> Metric:
+    """The metric of rows that a job made beside its own, of which the status has no figure."""
+    found = [points for row in rows if (points := comparison.points(row, name)) is not None]
+    return Metric(
+        value=sum(found) / len(rows) if len(found) == len(rows) else None,
+        n=len(rows),
+        errors=sum(bool(row.get("error")) for row in rows),
+        truncated=sum(bool(row.get("truncated")) for row in rows),
+    )
 
 
 def _judge(gate: Gate, trial: Trial) -> Judgement:

@@ -112,7 +112,8 @@ def _figures(evaluation: Evaluation) -> Sequence[Figure]:
     if opponent and opponent.metric.value is not None and candidate.metric.value is not None:
         gain = candidate.metric.value - opponent.metric.value
         tone = "good" if gain > 0 else "bad" if gain < 0 else ""
-        note = f"{_value(opponent)} by revision {opponent.revision}"
+        which = f"revision {opponent.revision}" if opponent.revision else "the same job"
+        note = f"{_value(opponent)} by {which}"
         figures.append(Figure(f"against {opponent.role}", f"{gain:+.3f}", note, tone))
     if evaluation.comparison:
         counts = evaluation.comparison.counts

@@ -181,7 +181,7 @@ def test_markup_in_data_is_text(found: Sources) -> None:
 
 def test_a_workflow_that_never_ran_has_a_page() -> None:
     text = Reader(to_html(page_of(sources(LLMWorkflowStatus()), prompt))).text
-    assert "No scored result yet." in text
+    assert "The candidate has no scored result yet." in text
     assert "Nothing has run yet." in text
 
 
@@ -200,6 +200,20 @@ def test_a_first_result_has_a_page_and_the_base_as_opponent() -> None:
     assert page.evaluations[0].comparison.counts == {"lost": 0, "won": 16, "unchanged": 0}
     assert page.trainings[0].before == ""
     assert "50 won" not in to_html(page)
+
+
+def test_base_rows_that_the_job_made_itself_are_scored_too(found: Sources) -> None:
+    candidate = next(uri for uri in found.rows if THIRD in uri)
+    made = [{**row, "score_exactMatch": 0.5} for row in found.rows[candidate]]
+    spec = found.workflow.spec
+    alone = spec.model_copy(update={"stages": [stage for stage in spec.stages if stage.name != "base"]})
+    own = replace(
+        found, workflow=found.workflow.model_copy(update={"spec": alone}), base_rows={candidate: made}
+    )
+    (evaluation,) = evaluations(own, prompt)
+    base = evaluation.scores[0].standings[-1]
+    assert (base.role, base.metric.value, base.metric.n, base.metric.errors) == ("base", 0.46875, 16, 1)
+    assert "base" in to_html(page_of(own, prompt))
 
 
 def test_what_is_gone_is_told() -> None:
