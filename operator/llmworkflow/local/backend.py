@@ -7,7 +7,6 @@ from typing import Any
 import httpx
 import requests
 
-from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Work
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
@@ -19,6 +18,7 @@ from llmworkflow.local.jobs import Jobs
 from llmworkflow.local.machine import HOST, has_gpu
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow.local.services import Services
+from llmworkflow.local.storage import no_work, storage_uri
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.serve_config import serve_config
 from llmworkflow.render.stage_config import stage_config
@@ -92,8 +92,8 @@ class LocalBackend:
         """What the inputs hold now, looked up once for each generation of the spec: a run takes what it began with."""
         generation = workflow.metadata.generation
         if generation not in self._input_digests:
-            uri = self._home.storage_uri(workflow)
-            configs = [stage_config(workflow, _no_work(stage), uri) for stage in workflow.spec.stages]
+            uri = storage_uri(self._home, workflow)
+            configs = [stage_config(workflow, no_work(stage), uri) for stage in workflow.spec.stages]
             found = [inputs.digests(job_config.parse(config)) for config in configs]
             self._input_digests = {
                 generation: {uri: digest for part in found for uri, digest in part.items()}
@@ -119,7 +119,7 @@ class LocalBackend:
         self._services.apply(name, declared)
 
     def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
-        config = stage_config(workflow, work, self._home.storage_uri(workflow))
+        config = stage_config(workflow, work, storage_uri(self._home, workflow))
         if not has_gpu():
             config["accelerator"] = None  # the same file runs here on the CPU
         write_json(self._config_path(name), config)
@@ -161,8 +161,3 @@ class LocalBackend:
         if report and report.is_of(record.owner_uid, record.stage, record.revision, record.attempt):
             return report
         return None
-
-
-def _no_work(stage: Stage) -> Work:
-    """A stand-in for the plan of a stage, where only the spec's part of its configuration matters."""
-    return Work(stage.name, stage.kind, revision="", attempt=0)

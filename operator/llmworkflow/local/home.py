@@ -131,15 +131,6 @@ class WorkflowHome:
         """The folder that stands for a volume claim."""
         return self.root / "volumes" / claim
 
-    def storage_uri(self, workflow: LLMWorkflow) -> str:
-        """Where the storage of a workflow is found; a volume's folder is made where it is not there."""
-        storage = workflow.spec.storage
-        if storage.volume is None:
-            return str(storage.uri)
-        folder = self.volume(storage.volume.claim_name)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder.as_uri()
-
     def driver(self) -> dict[str, Any] | None:
         """Who drives the workflow now: pid, Ray's addresses, the port of the endpoint; None when nobody does."""
         content: dict[str, Any] | None = read_json(self._driver)

@@ -3,26 +3,32 @@
 from datetime import datetime
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.core.actions import Work
+from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 from llmworkflow.local.machine import has_gpu
+from llmworkflow.local.storage import no_work, storage_uri
 from llmworkflow.page.gather import gather
 from llmworkflow.page.page import page_of
 from llmworkflow.page.render import to_html
 from llmworkflow.render.stage_config import public, stage_config
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs import prompt, storage
+from llmworkflow_jobs.errors import JobError
 
 
 def page_html(home: WorkflowHome, now: datetime) -> str:
-    """The page as it stands now."""
+    """The page as it stands now.
+
+    Raises:
+        LocalError: the storage cannot be reached.
+    """
     workflow = home.load()
-    first = workflow.spec.stages[0]
-    told = stage_config(
-        workflow, Work(first.name, first.kind, revision="", attempt=0), home.storage_uri(workflow)
-    )
-    config = job_config.parse(told)
-    sources = gather(workflow, home.status(), now, has_gpu(), lambda uri: storage.open_uri(uri, config))
+    stage = workflow.spec.stages[0]
+    config = job_config.parse(stage_config(workflow, no_work(stage), storage_uri(home, workflow)))
+    try:
+        sources = gather(workflow, home.status(), now, has_gpu(), lambda uri: storage.open_uri(uri, config))
+    except JobError as error:
+        raise LocalError(f"{config.workflow_uri}: {error}") from error
     rendering = public(workflow.spec.prompt)
 
     def messages(row: JsonObject) -> list[dict[str, str]]:

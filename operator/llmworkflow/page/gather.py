@@ -4,7 +4,7 @@ import json
 import posixpath
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pyarrow import ArrowInvalid, fs, parquet
 
@@ -18,6 +18,7 @@ MANIFEST = "manifest.json"
 CURVE = "training.jsonl"
 ROWS, BASE_ROWS = "rows", "base"  # the folders of a batch's artifact
 
+Found = TypeVar("Found")
 OpenUri = Callable[[str], tuple[fs.FileSystem, str]]
 
 
@@ -67,30 +68,35 @@ class _Reader:
 
     def manifest(self, uri: str) -> JsonObject | None:
         """The manifest of an artifact, None where it cannot be read."""
-        try:
-            manifest: JsonObject = json.loads(self._text(f"{uri}/{MANIFEST}"))
-        except (OSError, ValueError) as error:
-            self.absent.append(f"{uri}/{MANIFEST}: {_why(error)}")
-            return None
-        return manifest
+        found: JsonObject | None = self._try(f"{uri}/{MANIFEST}", self._json, None)
+        return found
 
     def lines(self, uri: str) -> list[JsonObject]:
-        """The objects of a file with one on each line, none where there is no such file."""
-        filesystem, path = self._open_uri(uri)
-        if filesystem.get_file_info(path).type != fs.FileType.File:
-            return []
-        return [json.loads(line) for line in self._text(uri).split("\n") if line]
+        """The objects of a file with one on each line, none where it cannot be read."""
+        return self._try(
+            uri, lambda path: [json.loads(line) for line in self._text(path).split("\n") if line], []
+        )
 
     def rows(self, uri: str) -> list[JsonObject]:
         """The rows in the files of a folder, none where there is no such folder."""
+        return self._try(uri, self._rows, [])
+
+    def _rows(self, uri: str) -> list[JsonObject]:
         filesystem, path = self._open_uri(uri)
         selector = fs.FileSelector(path, allow_not_found=True)
         infos = sorted(filesystem.get_file_info(selector), key=lambda info: str(info.path))
+        return [row for info in infos for row in read_rows(filesystem, info.path)]
+
+    def _try(self, uri: str, read: Callable[[str], Found], otherwise: Found) -> Found:
         try:
-            return [row for info in infos for row in _rows(filesystem, info.path)]
+            return read(uri)
         except (OSError, ValueError, ArrowInvalid) as error:
-            self.absent.append(f"{uri}: {_why(error)}")
-            return []
+            why = "not there" if isinstance(error, FileNotFoundError) else str(error)
+            self.absent.append(f"{uri}: {why}")
+            return otherwise
+
+    def _json(self, uri: str) -> Any:
+        return json.loads(self._text(uri))
 
     def _text(self, uri: str) -> str:
         filesystem, path = self._open_uri(uri)
@@ -99,13 +105,10 @@ class _Reader:
         return text
 
 
-def _rows(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
+def read_rows(filesystem: fs.FileSystem, path: str) -> Iterator[Any]:
+    """The rows of a file, parquet or one JSON object on each line."""
     with filesystem.open_input_file(path) as stream:
         if posixpath.splitext(path)[1] == ".parquet":
             yield from parquet.read_table(stream).to_pylist()
         else:
             yield from (json.loads(line) for line in stream.read().split(b"\n") if line)
-
-
-def _why(error: Exception) -> str:
-    return "not there" if isinstance(error, FileNotFoundError) else str(error)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import fs, parquet
 
 from llmworkflow.api.status import LLMWorkflowStatus, StageStatus
 from llmworkflow.page.comparison import Outcome
 from llmworkflow.page.contenders import Role, trials
 from llmworkflow.page.evaluation import evaluations
+from llmworkflow.page.gather import gather, read_rows
 from llmworkflow.page.lineage import costs, origins
 from llmworkflow.page.page import Page, page_of
 from llmworkflow.page.render import to_html
 from llmworkflow.page.sources import Sources
 from llmworkflow.page.training import trainings
 
-from .fixture import FIRST, SECOND, THIRD, prompt, sources, status, workflow
+from .fixture import FIRST, FOLDER, NOW, SECOND, THIRD, prompt, sources, status, workflow
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +244,28 @@ def test_evaluations_without_rows_have_no_comparison(found: Sources) -> None:
     (evaluation,) = evaluations(replace(found, rows={}), prompt)
     assert evaluation.comparison is None
     assert evaluation.finished
+
+
+def test_rows_and_curves_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "artifacts"
+    shutil.copytree(FOLDER / "artifacts", folder)
+    next(folder.glob("tune/7f31aa90d2c4/1/training.jsonl")).write_text('{"step": 1, "loss"')
+    next(folder.glob(f"score/{THIRD}/1/rows/*")).rename(folder / f"score/{THIRD}/1/rows/part-00000.parquet")
+    found = gather(
+        workflow(),
+        status(),
+        NOW,
+        False,
+        lambda uri: (fs.LocalFileSystem(), str(tmp_path / uri.removeprefix("file:///"))),
+    )
+    curve, rows = found.absent
+    assert curve.startswith("file:///artifacts/tune/7f31aa90d2c4/1/training.jsonl: ")
+    assert rows.startswith(f"file:///artifacts/score/{THIRD}/1/rows: ")
+    assert "No curve was stored" not in to_html(page_of(found, prompt))  # what serves still has one
+
+
+def test_parquet_is_read_too(tmp_path: Path) -> None:
+    rows = [{"row_id": 1, "generated_text": "a"}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "part-00000.parquet")
+    filesystem = fs.LocalFileSystem()
+    assert [*read_rows(filesystem, str(tmp_path / "part-00000.parquet"))] == rows
