@@ -37,9 +37,9 @@ logger = logging.getLogger("ray.serve")
 class LLMIngress(OpenAiIngress):
     """Ray's OpenAI ingress, with names that stay while the adapters behind them change.
 
-    `reconfigure` is given what `serving` describes as the user_config. Every replica loads the adapters, then rows of the
-    scored batch are put through the endpoint under the names that clients will use, and the verdict is reported. If it
-    is good, all names move at once; else none does, and those that are new are not known.
+    `reconfigure` is given what `serving` describes as the user_config. Every replica loads the adapters, then rows of
+    the scored batch are put through the endpoint under the names that clients will use, and the verdict is reported.
+    If it is good, all names move at once; else none does, and those that are new are not known.
     """
 
     def __init__(self, *args: Any, job: JobConfig, report: str | None, **kwargs: Any) -> None:

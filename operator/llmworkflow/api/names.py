@@ -18,6 +18,10 @@ ANNOTATION_SETTINGS = (
     f"{DOMAIN}/settings"  # digest of the settings that were rendered, to see edits of the spec
 )
 ANNOTATION_USER = f"{DOMAIN}/requested-by"  # user of an action, vouched for by the admission policy
+ANNOTATION_NOTE = f"{DOMAIN}/note"  # why a person acted as they did, in their words
+ANNOTATION_SUSPENDED_BY = (
+    f"{DOMAIN}/suspended-by"  # user of `suspend`, which files that do not speak of it leave be
+)
 
 
 class Explained(StrEnum):

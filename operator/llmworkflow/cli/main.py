@@ -18,6 +18,14 @@ COMMANDS = {
     "chat": "chat",
     "stop": "run",
     "gc": "gc",
+    "report": "report",
+    "approve": "decide",
+    "reject": "decide",
+    "retry": "act",
+    "cancel": "act",
+    "rollback": "act",
+    "suspend": "hold",
+    "resume": "hold",
 }
 
 

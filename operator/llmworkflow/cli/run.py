@@ -51,6 +51,9 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
         workflow
     )  # a missing one stops nothing that runs
     applied = home.apply(workflow)
+    if applied.spec.suspend:
+        name = applied.metadata.name
+        console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}`")
     if home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")
         return DONE if detach else follow(home, applied, console)

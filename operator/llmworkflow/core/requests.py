@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from llmworkflow.api.names import ANNOTATION_USER, Verb
+from llmworkflow.api.names import ANNOTATION_NOTE, ANNOTATION_USER, Verb
 from llmworkflow.api.spec.workflow import Metadata
 
 EVERY_STAGE = "*"
@@ -23,6 +23,7 @@ class Request:
     token: str  # tells this request from an earlier, equal one
     user: str
     verified: bool
+    note: str = ""
 
 
 def pending(metadata: Metadata, handled: Mapping[str, str], verified: bool) -> Iterator[Request]:
@@ -37,4 +38,5 @@ def pending(metadata: Metadata, handled: Mapping[str, str], verified: bool) -> I
                 token=match["token"],
                 user=metadata.annotations.get(ANNOTATION_USER, ""),
                 verified=verified,
+                note=metadata.annotations.get(ANNOTATION_NOTE, ""),
             )

@@ -16,13 +16,14 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.local.edits import annotated, merged, resumed, suspended
 from llmworkflow.local.errors import LocalError
 
 ROOT_VARIABLE = "LLMWORKFLOW_HOME"
@@ -69,16 +70,46 @@ class WorkflowHome:
 
     def apply(self, workflow: LLMWorkflow) -> LLMWorkflow:
         """Keep what a person wants; returns it with its uid and its generation, as an API server would."""
-        before = self.load() if self.exists() else None
-        metadata = workflow.metadata.model_copy(
+        with self._writing():
+            before = self.load() if self.exists() else None
+            return self._keep(before, merged(before, workflow) if before else workflow)
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Add annotations to what was applied; a driver sees them at its next step."""
+        with self._writing():
+            before = self.load()
+            self._keep(before, annotated(before, annotations))
+
+    def suspend(self, user: str) -> None:
+        """Set spec.suspend, in the name of a user."""
+        with self._writing():
+            before = self.load()
+            self._keep(before, suspended(before, user))
+
+    def resume(self) -> None:
+        """Take spec.suspend back, whoever set it."""
+        with self._writing():
+            before = self.load()
+            self._keep(before, resumed(before))
+
+    def _keep(self, before: LLMWorkflow | None, wanted: LLMWorkflow) -> LLMWorkflow:
+        metadata = wanted.metadata.model_copy(
             update={
                 "uid": before.metadata.uid if before else str(uuid.uuid4()),
-                "generation": _generation(before, workflow),
+                "generation": _generation(before, wanted),
             }
         )
-        applied = workflow.model_copy(update={"metadata": metadata})
+        applied = wanted.model_copy(update={"metadata": metadata})
         write_json(self._applied, applied.written())
         return applied
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Be the only writer of what was applied, so that no edit is lost to another one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "apply.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
 
     def load(self) -> LLMWorkflow:
         """What was last applied."""

@@ -61,6 +61,43 @@ def test_only_what_was_set_is_kept_so_that_defaults_stay_defaults(home: Workflow
     assert "suspend" not in home.load().spec.model_fields_set
 
 
+def test_a_file_that_is_applied_again_keeps_what_was_asked_for(home: WorkflowHome) -> None:
+    home.apply(workflow())
+    home.annotate({"llmworkflow.io/approve": "score@abc#1"})
+    home.annotate({"llmworkflow.io/note": "good"})
+    again = home.apply(workflow())
+    assert again.metadata.generation == 1
+    assert again.metadata.annotations == {
+        "llmworkflow.io/approve": "score@abc#1",
+        "llmworkflow.io/note": "good",
+    }
+
+
+def test_a_suspension_outlives_files_that_do_not_speak_of_it(home: WorkflowHome) -> None:
+    home.apply(workflow())
+    home.suspend("ann")
+    assert home.load().spec.suspend
+    again = home.apply(workflow())
+    assert (again.spec.suspend, again.metadata.generation) == (True, 2)
+    home.resume()
+    assert (home.load().spec.suspend, home.load().metadata.annotations) == (False, {})
+    assert not home.apply(workflow()).spec.suspend
+
+
+def test_a_file_that_speaks_of_suspension_has_its_way(home: WorkflowHome) -> None:
+    home.apply(workflow())
+    home.suspend("ann")
+    speaks = workflow().model_copy(update={"spec": workflow().spec.model_copy(update={"suspend": False})})
+    assert not home.apply(speaks).spec.suspend
+    assert not home.apply(workflow()).spec.suspend
+
+
+def test_a_suspension_of_a_file_ends_with_it(home: WorkflowHome) -> None:
+    suspended = workflow().model_copy(update={"spec": workflow().spec.model_copy(update={"suspend": True})})
+    assert home.apply(suspended).spec.suspend
+    assert not home.apply(workflow()).spec.suspend
+
+
 def test_a_status_is_read_back(home: WorkflowHome) -> None:
     assert home.status() == LLMWorkflowStatus()
     home.save_status(LLMWorkflowStatus(phase="Running", stage="tune"))

@@ -3,7 +3,7 @@
 from llmworkflow.api.names import Reason, Verb
 from llmworkflow.api.status import ApprovalRecord, StageState, StageStatus
 from llmworkflow.core.requests import Request
-from llmworkflow.core.states import move
+from llmworkflow.core.states import clip, move
 from llmworkflow.core.view import View
 
 _S = StageState
@@ -21,6 +21,7 @@ def decide(view: View, request: Request) -> StageStatus | None:
         user=request.user,
         verified=request.verified,
         time=view.time,
+        note=clip(request.note),
     )
     decided = status.model_copy(update={"approval": record})
     if status.state is _S.FAILED:

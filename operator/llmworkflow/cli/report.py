@@ -1,0 +1,32 @@
+"""`report`: one page that an approver can decide from."""
+
+import webbrowser
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.options import NAMESPACE, find_only_home
+from llmworkflow.local.page import page_html
+
+
+@click.command()
+@click.argument("name", required=False)
+@NAMESPACE
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; NAME-report.html when omitted.",
+)
+@click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@ends_well
+def report(name: str | None, namespace: str, output: Path | None, show: bool) -> None:
+    """Write one HTML page about workflow NAME: scores, losses, rows won and lost, costs and lineage."""
+    home = find_only_home(namespace, name)
+    file = output or Path(f"{home.folder.name}-report.html")
+    file.write_text(page_html(home, datetime.now(UTC)), encoding="utf-8")
+    click.echo(str(file))
+    if show:
+        webbrowser.open(file.resolve().as_uri())
