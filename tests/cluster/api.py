@@ -16,9 +16,8 @@ _CORE, _RAY, _RBAC = "/api/v1", "/apis/ray.io/v1", "/apis/rbac.authorization.k8s
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _CLUSTER_WIDE = {
     "Namespace", "Node", "PersistentVolume", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass",
 }  # fmt: skip
-_IRREGULAR = {"Endpoints": "endpoints", "NetworkPolicy": "networkpolicies"}
 # Where kinds are that do not say themselves: those that are asked for by name.
 _GROUPS = {
     "RayJob": _RAY, "RayService": _RAY, "RayCluster": _RAY,
@@ -28,6 +27,7 @@ _GROUPS = {
     "NetworkPolicy": "/apis/networking.k8s.io/v1",
     "Role": _RBAC, "RoleBinding": _RBAC, "ClusterRole": _RBAC, "ClusterRoleBinding": _RBAC,
     "ValidatingAdmissionPolicy": _ADMISSION, "ValidatingAdmissionPolicyBinding": _ADMISSION,
+    "PriorityClass": "/apis/scheduling.k8s.io/v1",
     "Lease": "/apis/coordination.k8s.io/v1",
     "Job": "/apis/batch/v1",
 }  # fmt: skip
@@ -141,9 +141,7 @@ class _Bearer:
 
 def path(kind: str, namespace: str | None = None, name: str = "", part: str = "") -> str:
     """Where an object is, or all of its kind."""
-    plural = _IRREGULAR.get(kind) or f"{kind.lower()}s"
-    if kind.endswith("Policy") and kind not in _IRREGULAR:
-        plural = f"{kind.lower()[:-1]}ies"
+    plural = f"{kind.lower()}s".replace("policys", "policies").replace("classs", "classes")
     within = "" if kind in _CLUSTER_WIDE or not namespace else f"/namespaces/{namespace}"
     parts = [_GROUPS.get(kind, _CORE) + within, plural, name, part]
     return "/".join(part for part in parts if part)
@@ -158,10 +156,10 @@ def eventually(look: Callable[[], T | None], seconds: float, what: str) -> T:
     return found
 
 
-def condition(object: Object, type: str) -> Object:
+def condition(manifest: Object, kind: str) -> Object:
     """A condition of an object; empty where it has none of that type."""
-    found: Iterable[Object] = object.get("status", {}).get("conditions") or []
-    return next((entry for entry in found if entry["type"] == type), {})
+    found: Iterable[Object] = manifest.get("status", {}).get("conditions") or []
+    return next((entry for entry in found if entry["type"] == kind), {})
 
 
 def _error(answer: httpx.Response) -> ApiError:

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -50,18 +49,14 @@ def built(module: str) -> Path:
 
 def _build(source: Path, path: str, version: str, target: Path) -> None:
     print(f"building {path} {version} into {target}", flush=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
-    try:
-        flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
-        _go(source, "build", "-trimpath", "-ldflags", flags, "-o", f"{unfinished}/", "tool")
-        folder = Path(_go(source, "list", "-m", "-f", "{{.Dir}}", path).strip())
-        if (folder / CRDS).is_dir():
-            shutil.copytree(folder / CRDS, unfinished / "crds")
-        unfinished.chmod(0o755)
-        unfinished.rename(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+    flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
+    _go(source, "build", "-trimpath", "-ldflags", flags, "-o", f"{unfinished}/", "tool")
+    folder = Path(_go(source, "list", "-m", "-f", "{{.Dir}}", path).strip())
+    if (folder / CRDS).is_dir():
+        shutil.copytree(folder / CRDS, unfinished / "crds", copy_function=shutil.copyfile)
+    unfinished.rename(target)
 
 
 def _version(source: Path, path: str) -> str:

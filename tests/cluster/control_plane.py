@@ -28,6 +28,8 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "resourcequota-controller",
     "persistentvolume-binder-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
     "validatingadmissionpolicy-status-controller",
     "clusterrole-aggregation-controller",
     "disruption-controller",
@@ -35,6 +37,7 @@ CONTROLLERS = (
 
 ADMIN = "admin"
 MASTERS = "system:masters"
+PEOPLE = ("alice", "bob")  # without any rights, until a test gives them some
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class ControlPlane:
                 User(ADMIN, secrets.token_hex(16), (MASTERS,)),
                 User("system:kube-controller-manager", secrets.token_hex(16)),
                 User("system:kube-scheduler", secrets.token_hex(16)),
+                *(User(name, secrets.token_hex(16)) for name in PEOPLE),
             )
         }
         self.etcd = self._program("etcd", "etcd", "server", self._etcd_flags())
@@ -95,6 +99,14 @@ class ControlPlane:
         """End everything."""
         for program in (self.scheduler, self.controllers, self.apiserver, self.etcd):
             program.stop()
+
+    def compact(self) -> None:
+        """Let etcd forget all history, so that watches from before have to begin anew."""
+        with httpx.Client(base_url=f"http://{HOST}:{self._etcd_port}/v3/kv", trust_env=False) as etcd:
+            revision = (
+                etcd.post("/range", json={"key": "AA=="}).raise_for_status().json()["header"]["revision"]
+            )
+            etcd.post("/compaction", json={"revision": revision, "physical": True}).raise_for_status()
 
     def kubeconfig_of(self, name: str, token: str | None = None) -> Path:
         """The kubeconfig of a user, or of whoever the token belongs to."""

@@ -20,11 +20,14 @@ from llmworkflow.api.names import LABEL_STAGE
 from llmworkflow.local.machine import HOST
 
 from .api import Api
+from .fake_endpoint import respond
 from .fake_job import FakeJob
+from .pod_files import PodFiles
 from .scripts import Fault, JobScript, ServeScript
 
 _APPLICATIONS = "/api/serve/applications"
 _JOBS = "/api/jobs"
+SERVE_PORT = 8000
 _KUBE_STATUS = {
     "kind": "Status",
     "apiVersion": "v1",
@@ -53,12 +56,13 @@ class Cluster:
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     serve_config: dict[str, Any] = field(default_factory=dict)
     applications: dict[str, float] = field(default_factory=dict)  # by name, since when they are as configured
+    served: bool = False  # whether there were replicas
 
     def forget(self) -> None:
         """Lose all of it."""
         for job in self.jobs.values():
             job.stop()
-        self.jobs, self.serve_config, self.applications = {}, {}, {}
+        self.jobs, self.serve_config, self.applications, self.served = {}, {}, {}, False
 
     def job(self, method: str, identity: str, verb: str = "") -> Answer:
         """What a request about one job is answered with."""
@@ -163,8 +167,8 @@ class FakeDashboard:
             cluster, head = self._behind(parts.hostname or "")
             if fault := self._faults.get(cluster.namespace):
                 return _faulty(fault)
-            if parts.path.startswith("/-/"):
-                return Answer(200, "success") if cluster.applications else Answer(503, "no applications")
+            if parts.port == SERVE_PORT:
+                return self._endpoint(cluster, head, parts.path)
             self._admit(cluster, head, headers)
             with self._lock:
                 return self._route(cluster, head, method, parts.path.rstrip("/"), body)
@@ -181,6 +185,21 @@ class FakeDashboard:
         if path.startswith(_JOBS):
             return cluster.job(method, *path.removeprefix(f"{_JOBS}/").split("/"))
         return Answer(404, "404: Not Found")
+
+    def _endpoint(self, cluster: Cluster, head: Pod, path: str) -> Answer:
+        if not self._has_served(cluster, head):
+            return Answer(503, "there is no replica yet")
+        if path == "/-/healthz":
+            return Answer(200, "success")
+        return Answer(
+            *respond(PodFiles(self._api, head), cluster.serve_config, self._serve_script(head), path)
+        )
+
+    def _has_served(self, cluster: Cluster, pod: Pod) -> bool:
+        """Whether the proxies of a cluster have had replicas: from then on they are healthy, whatever those are."""
+        script = self._serve_script(pod)
+        cluster.served |= any(script.at(since) == "RUNNING" for since in list(cluster.applications.values()))
+        return cluster.served
 
     def _behind(self, host: str) -> tuple[Cluster, Pod]:
         """The cluster and the head pod that a host name, or a pod's address, leads to."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmworkflow_jobs.config import CONFIG_ENV, JobConfig, parse
+from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import REPORT_ENV, Report
 
 from .api import Api
-from .references import environment, mounted_file
+from .pod_files import PodFiles
 from .scripts import JobScript
 
 REPORT_KEY = "report.json"  # of the ConfigMap
@@ -47,6 +46,7 @@ class FakeJob:
 
     def __init__(self, api: Api, head: Pod, entrypoint: str, script: JobScript) -> None:
         self._api, self._head, self._entrypoint, self._script = api, head, entrypoint, script
+        self._files = PodFiles(api, head)
         self._stopped = threading.Event()
         self.status, self.message = "PENDING", ""
         self._began, self._ended = time.time(), 0.0
@@ -100,21 +100,11 @@ class FakeJob:
         module = self._entrypoint.removeprefix("python -m ")
         if not module.startswith("llmworkflow_jobs."):
             return None
-        variables = environment(self._head)
-        code = f"{variables['PYTHONPATH']}/{module.replace('.', '/')}.py"
-        if self._file(code) is None:
-            raise ModuleNotFoundError(f"No module named {module!r}")
-        text = self._file(variables[CONFIG_ENV])
-        if text is None:
-            raise FileNotFoundError(variables[CONFIG_ENV])
-        return parse(json.loads(text))
-
-    def _file(self, path: str) -> str | None:
-        namespace = self._head["metadata"]["namespace"]
-        return mounted_file(self._head, path, lambda kind, name: self._api.get(kind, name, namespace))
+        self._files.read(f"{self._files.variables['PYTHONPATH']}/{module.replace('.', '/')}.py")
+        return self._files.configuration()
 
     def _report(self, config: JobConfig) -> Report:
-        return Report(config, HeadSink(self._api, self._head, environment(self._head)[REPORT_ENV]))
+        return Report(config, HeadSink(self._api, self._head, self._files.variables[REPORT_ENV]))
 
     def _conclude(self, report: Report, config: JobConfig) -> None:
         script = self._script

@@ -77,7 +77,7 @@ def _status(
         "phase": phase,
         "startTime": since,
         **({"podIP": address, "podIPs": [{"ip": address}], "hostIP": address} if address else {}),
-        "conditions": bound + [_condition(type, holds, since) for type, holds in states.items()],
+        "conditions": bound + [_condition(name, holds, since) for name, holds in states.items()],
         "containerStatuses": containers,
         "initContainerStatuses": [
             _container(entry, ended(since, 0, "Completed"), ready=True)
@@ -87,6 +87,6 @@ def _status(
     }
 
 
-def _condition(type: str, holds: bool, since: str) -> Status:
+def _condition(name: str, holds: bool, since: str) -> Status:
     reason = {} if holds else {"reason": "ContainersNotReady", "message": "containers with unready status"}
-    return {"type": type, "status": str(holds), "lastTransitionTime": since, **reason}
+    return {"type": name, "status": str(holds), "lastTransitionTime": since, **reason}

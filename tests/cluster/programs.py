@@ -59,9 +59,10 @@ class Program:
         """Wait for something that the program does; its log is quoted should it not come."""
         deadline = time.monotonic() + seconds
         while not holds():
-            ended = "" if self.alive else f", {self.name} has ended"
-            last = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            assert self.alive and time.monotonic() < deadline, f"still not: {what}{ended}\n{last}"
+            if not self.alive or time.monotonic() > deadline:
+                last = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+                ended = "" if self.alive else f", and {self.name} has ended"
+                raise TimeoutError(f"still not: {what}{ended}; its last words:\n{last}")
             time.sleep(0.1)
 
     def _end(self, number: signal.Signals) -> None:

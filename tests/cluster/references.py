@@ -49,15 +49,6 @@ def mounted_file(pod: Pod, path: str, find: Find) -> str | None:
     return None
 
 
-def environment(pod: Pod) -> dict[str, str]:
-    """The variables of the first container whose values are written out."""
-    return {
-        entry["name"]: entry["value"]
-        for entry in pod["spec"]["containers"][0].get("env", [])
-        if "value" in entry
-    }
-
-
 def _volumes(pod: Pod) -> Iterator[tuple[str, str, str]]:
     """Volume, kind and name."""
     for volume in pod["spec"].get("volumes", []):

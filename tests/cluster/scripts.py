@@ -44,6 +44,7 @@ class ServeScript:
     seconds: float = 0.5
     status: str = "RUNNING"  # Ray's word, from `seconds` on: RUNNING, DEPLOY_FAILED, UNHEALTHY, DEPLOYING
     message: str = ""
+    agreement: float = 1.0  # of the endpoint's answers with those of the scored batch
 
     def at(self, since: float) -> str:
         """The status of an application that has been as it is configured since then."""
