@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 import yaml
 
 from .api import Api, condition, eventually
-from .control_plane import ControlPlane
+from .binaries import binary
+from .control_plane import ADMIN, ControlPlane
 from .fake_dashboard import FakeDashboard
 from .fake_kubelet import FakeKubelet
 from .kuberay import KubeRay, install_crds
@@ -29,6 +32,33 @@ class Cluster:
     kubelet: FakeKubelet
     dashboard: FakeDashboard
     kuberay: KubeRay
+
+    @contextmanager
+    def as_user(self, name: str) -> Iterator[Api]:
+        """The API as one of control_plane.PEOPLE sees it."""
+        with self.control_plane.http(name) as client:
+            yield Api(client)
+
+    def make_namespace(self) -> str:
+        """A namespace with a name of its own, in which pods may be created at once."""
+        name = f"test-{uuid.uuid4().hex[:8]}"
+        self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        eventually(
+            lambda: self.api.get("ServiceAccount", "default", name), 30, f"{name} has its service account"
+        )
+        return name
+
+    def kubectl(self, *arguments: str, user: str = ADMIN) -> str:
+        """What kubectl prints."""
+        command = [
+            binary("kubernetes", "kubectl"),
+            "--kubeconfig",
+            self.control_plane.kubeconfig_of(user),
+            *arguments,
+        ]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +86,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace for one test; what the test leaves in it goes with it, in its own time."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    eventually(
-        lambda: cluster.api.get("ServiceAccount", "default", name), 30, f"{name} has its service account"
-    )
+    name = cluster.make_namespace()
     yield name
     cluster.api.delete("Namespace", name)
 

@@ -1,6 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, API server, controllers and scheduler, without root."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,14 @@ class ControlPlane:
         """End everything."""
         for program in (self.scheduler, self.controllers, self.apiserver, self.etcd):
             program.stop()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The API server is gone for as long as this lasts, and then back."""
+        self.apiserver.kill()
+        yield
+        self.apiserver.start()
+        self.wait_until_ready()
 
     def compact(self) -> None:
         """Let etcd forget all history, so that watches from before have to begin anew."""
