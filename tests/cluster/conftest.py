@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,18 @@ from .kuberay import KubeRay, install_crds
 
 OWN_CRD = Path(__file__).parents[2] / "manifests" / "crd.yaml"
 CRDS = ("llmworkflows.llmworkflow.io", "rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io")
+
+
+HERE = Path(__file__).parent
+TEST_SECONDS = 180  # what hangs is ended then; most of it is for a machine that is busy
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, so that they can be run, or left out, by that."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -65,22 +77,30 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One cluster for all tests: they keep apart by their namespaces."""
     folder = tmp_path_factory.mktemp("cluster")
-    control_plane = ControlPlane(folder)
-    control_plane.start()
-    with control_plane.http() as client:
-        api = Api(client)
-        api.apply(yaml.safe_load(OWN_CRD.read_text()))
-        install_crds(api)
+    with ExitStack() as running:
+
+        def start(part: ControlPlane | FakeDashboard | FakeKubelet | KubeRay) -> None:
+            running.callback(part.stop)
+            part.start()
+
+        control_plane = ControlPlane(folder)
+        start(control_plane)
+        api = Api(running.enter_context(control_plane.http()))
+        install(api)
         dashboard = FakeDashboard(api)
         kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted)
         kuberay = KubeRay(folder, control_plane.kubeconfig, dashboard.url)
-        for crd in CRDS:
-            eventually(lambda crd=crd: _established(api, crd), 30, f"{crd} is established")
         for part in (dashboard, kubelet, kuberay):
-            part.start()
+            start(part)
         yield Cluster(control_plane, api, kubelet, dashboard, kuberay)
-        for part in (kuberay, kubelet, dashboard, control_plane):
-            part.stop()
+
+
+def install(api: Api) -> None:
+    """Apply the definitions of the project's resource and of KubeRay's, and wait until the API serves them."""
+    api.apply(yaml.safe_load(OWN_CRD.read_text()))
+    install_crds(api)
+    for crd in CRDS:
+        eventually(lambda crd=crd: _established(api, crd), 30, f"{crd} is established")
 
 
 @pytest.fixture

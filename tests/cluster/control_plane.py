@@ -1,6 +1,7 @@
 """A real Kubernetes control plane on loopback: etcd, API server, controllers and scheduler, without root."""
 
 import secrets
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,18 +146,20 @@ class ControlPlane:
         return httpx.Client(
             base_url=self.url,
             headers={"Authorization": f"Bearer {bearer}"},
-            verify=str(self.certificate),
+            verify=ssl.create_default_context(cafile=self.certificate),
             trust_env=False,
             timeout=30,
         )
 
     def _ready(self) -> bool:
-        if not self.certificate.exists():
-            return False
         try:
             with self.http() as client:
                 return client.get("/readyz").is_success
-        except httpx.TransportError:
+        except (
+            httpx.TransportError,
+            FileNotFoundError,
+            ssl.SSLError,
+        ):  # the certificate is yet to be written
             return False
 
     def _write_keys(self) -> None:

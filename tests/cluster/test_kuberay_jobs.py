@@ -10,6 +10,7 @@ import pytest
 
 from .api import condition, eventually
 from .conftest import Cluster
+from .fake_kubelet import GPUS
 from .fates import CRASH_LOOP, OUT_OF_MEMORY, Evicted, ImagePullFails, NeverStarts
 from .ray_manifests import NO_SUCH_GPU, ray_job
 from .scripts import DIES, NEVER_ENDS, STOPS, Fault, JobScript
@@ -150,16 +151,12 @@ def test_a_missing_secret_is_named_and_awaited(cluster: Cluster, namespace: str)
     variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-token", "key": "token"}}}
     worker = {"containers": [{"name": "ray-worker", "image": "ray:test", "env": [variable]}]}
     cluster.api.create(ray_job(namespace, "job", worker=worker))
-    events = eventually(
-        lambda: [
-            e
-            for e in cluster.api.list("Event", namespace)
-            if e["message"] == 'Error: secret "hf-token" not found'
-        ],
-        SECONDS,
-        "an event names the Secret",
-    )
-    assert len(events) == 1
+    message = 'Error: secret "hf-token" not found'
+
+    def events() -> list[Any]:
+        return [event for event in cluster.api.list("Event", namespace) if event["message"] == message]
+
+    assert len(eventually(events, SECONDS, "an event names the Secret")) == 1
     secret(cluster.api, namespace, "hf-token", token="x")
     eventually(lambda: _deployment_status(cluster, namespace) == "Complete", SECONDS, "the job is complete")
 
@@ -182,30 +179,29 @@ def test_a_job_goes_on_when_its_dashboard_answers_again(
 
 def test_pods_come_back_when_their_node_is_lost(cluster: Cluster, namespace: str) -> None:
     """The node with the H100s, which nothing else runs on."""
-    h100 = {
-        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
-        "tolerations": [{"operator": "Exists"}],
-    }
+    selector = {"nvidia.com/gpu.product": GPUS["h100"]}
+    h100 = {"nodeSelector": selector, "tolerations": [{"operator": "Exists"}]}
     cluster.dashboard.script_job(namespace, "job", NEVER_ENDS)
     cluster.api.create(ray_job(namespace, "job", worker=h100))
     eventually(lambda: _deployment_status(cluster, namespace) == "Running", SECONDS, "it runs")
     (before,) = _workers(cluster, namespace)
     cluster.kubelet.lose_node("h100")
-    unschedulable = lambda: [
-        p for p in _workers(cluster, namespace) if condition(p, "PodScheduled").get("status") == "False"
-    ]  # noqa: E731
-    eventually(unschedulable, SECONDS, "a new pod waits for a node")
-    cluster.kubelet.add_node("h100")
-    after = eventually(
-        lambda: [p for p in _workers(cluster, namespace) if condition(p, "Ready").get("status") == "True"],
-        SECONDS,
-        "it runs",
+    eventually(
+        lambda: _workers(cluster, namespace, PodScheduled="False"), SECONDS, "a new pod waits for a node"
     )
+    cluster.kubelet.add_node("h100")
+    after = eventually(lambda: _workers(cluster, namespace, Ready="True"), SECONDS, "it runs")
     assert [pod["metadata"]["uid"] for pod in after] != [before["metadata"]["uid"]]
 
 
-def _workers(cluster: Cluster, namespace: str) -> list[Any]:
-    return cluster.api.list("Pod", namespace, {"ray.io/node-type": "worker"})
+def _workers(cluster: Cluster, namespace: str, **conditions: str) -> list[Any]:
+    """The workers' pods of which conditions hold or do not."""
+    found = cluster.api.list("Pod", namespace, {"ray.io/node-type": "worker"})
+    return [
+        pod
+        for pod in found
+        if all(condition(pod, name).get("status") == is_ for name, is_ in conditions.items())
+    ]
 
 
 def _deployment_status(cluster: Cluster, namespace: str) -> str:
@@ -214,10 +210,7 @@ def _deployment_status(cluster: Cluster, namespace: str) -> str:
 
 
 def _is(found: Any, wanted: Any) -> bool:
-    return (
-        found is not None
-        if wanted is ...
-        else (found or 0) == wanted
-        if isinstance(wanted, int)
-        else found == wanted
-    )
+    """Whether a field has a value; `...` is any, and 0 the same as no field."""
+    if wanted is ...:
+        return found is not None
+    return bool(found == wanted or (wanted == 0 and found is None))
