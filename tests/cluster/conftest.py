@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
-from .api import Api, condition, eventually
+from .api import Api, condition, eventually, read_yaml
 from .binaries import binary
 from .control_plane import ADMIN, ControlPlane
 from .fake_dashboard import FakeDashboard
@@ -97,7 +96,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def install(api: Api) -> None:
     """Apply the definitions of the project's resource and of KubeRay's, and wait until the API serves them."""
-    api.apply(yaml.safe_load(OWN_CRD.read_text()))
+    api.apply(read_yaml(OWN_CRD))
     install_crds(api)
     for crd in CRDS:
         eventually(lambda crd=crd: _established(api, crd), 30, f"{crd} is established")

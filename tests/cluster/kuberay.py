@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
-import yaml
 
 from llmworkflow.local.machine import HOST, free_port
 
-from .api import Api
+from .api import Api, read_yaml
 from .binaries import binary, built
 from .programs import Program
 
@@ -48,4 +47,4 @@ class KubeRay(Program):
 def install_crds(api: Api) -> None:
     """Apply the definitions of KubeRay's module, server-side: they are too large for kubectl's own way."""
     for path in sorted((built("kuberay") / "crds").glob("*.yaml")):
-        api.apply(yaml.safe_load(path.read_text()))
+        api.apply(read_yaml(path))
