@@ -94,17 +94,17 @@ class FakeKubelet:
             {"cpu": "2000", "memory": "8Ti", "pods": "5000", "ephemeral-storage": "8Ti"},
         )
         labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
-        spec: dict[str, Any] = {"taints": []}
+        taints: list[dict[str, str]] = []
         if kind in GPUS:
             labels |= {"nvidia.com/gpu.product": GPUS[kind], "nvidia.com/gpu.present": "true"}
             size |= {"nvidia.com/gpu": str(gpus)}
-            spec = {"taints": [_GPU_TAINT]}
-        self._api.apply(
-            {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": spec}
-        )
+            taints = [_GPU_TAINT]
+        self._api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         status = {"capacity": size, "allocatable": size, "conditions": [ready]}
         self._api.patch("Node", name, None, {"status": status}, "status")
+        # A new node has a taint, which a controller takes away that is not run here: it would miss the heartbeats.
+        self._api.patch("Node", name, None, {"spec": {"taints": taints}})
 
     def lose_node(self, kind: str) -> None:
         """Let a node vanish with its pods, as when a cloud takes it back."""
