@@ -53,6 +53,8 @@ class Cluster:
 
     namespace: str
     name: str
+    of_service: bool  # else of a job, or of its own
+    workloads: list[str]  # by which scripts are found: the RayJob or RayService, and the stage
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     serve_config: dict[str, Any] = field(default_factory=dict)
     applications: dict[str, float] = field(default_factory=dict)  # by name, since when they are as configured
@@ -136,25 +138,15 @@ class FakeDashboard:
 
     def serves(self, pod: Pod) -> bool:
         """Whether a pod is ready: all are, but the workers of a service need a proxy, and that an application."""
-        metadata = pod["metadata"]
-        labels = metadata.get("labels", {})
-        if (
-            labels.get("ray.io/originated-from-crd") != "RayService"
-            or labels.get("ray.io/node-type") != "worker"
-        ):
+        if pod["metadata"].get("labels", {}).get("ray.io/node-type") != "worker":
             return True
-        cluster = self._clusters.get((metadata["namespace"], labels["ray.io/cluster"]))
-        script = self._serve_script(pod)
-        return cluster is not None and any(
-            script.at(t) == "RUNNING" for t in list(cluster.applications.values())
-        )
+        cluster = self._cluster_of(pod)
+        return not cluster.of_service or self._has_served(cluster)
 
     def restarted(self, pod: Pod) -> None:
         """A pod was started anew: a head knows nothing of what was before."""
-        labels = pod["metadata"].get("labels", {})
-        cluster = self._clusters.get((pod["metadata"]["namespace"], labels.get("ray.io/cluster", "")))
-        if cluster and labels.get("ray.io/node-type") == "head":
-            cluster.forget()
+        if pod["metadata"].get("labels", {}).get("ray.io/node-type") == "head":
+            self._cluster_of(pod).forget()
 
     def clusters(self, namespace: str) -> Sequence[Cluster]:
         """The Ray clusters of a namespace that were ever spoken to."""
@@ -177,7 +169,7 @@ class FakeDashboard:
 
     def _route(self, cluster: Cluster, head: Pod, method: str, path: str, body: bytes) -> Answer:
         if path == _APPLICATIONS:
-            return cluster.deploy(json.loads(body)) if method == "PUT" else self._deployed(cluster, head)
+            return cluster.deploy(json.loads(body)) if method == "PUT" else self._deployed(cluster)
         if path == _JOBS and method == "POST":
             return self._submit(cluster, head, json.loads(body))
         if path == _JOBS:
@@ -187,7 +179,7 @@ class FakeDashboard:
         return Answer(404, "404: Not Found")
 
     def _endpoint(self, cluster: Cluster, head: Pod, path: str) -> Answer:
-        if not self._has_served(cluster, head):
+        if not self._has_served(cluster):
             return Answer(503, "there is no replica yet")
         if path == "/-/healthz":
             return Answer(200, "success")
@@ -197,7 +189,7 @@ class FakeDashboard:
 
     def _has_served(self, cluster: Cluster, pod: Pod) -> bool:
         """Whether the proxies of a cluster have had replicas: from then on they are healthy, whatever those are."""
-        script = self._serve_script(pod)
+        script = self._serve_script(cluster)
         cluster.served |= any(script.at(since) == "RUNNING" for since in list(cluster.applications.values()))
         return cluster.served
 
@@ -216,10 +208,7 @@ class FakeDashboard:
         ready = [pod for pod in heads if pod["status"]["phase"] == "Running"]
         if not ready:
             raise Answer(502, f"no pod behind {host}")
-        metadata = ready[0]["metadata"]
-        key = metadata["namespace"], metadata["labels"]["ray.io/cluster"]
-        with self._lock:
-            return self._clusters.setdefault(key, Cluster(*key)), ready[0]
+        return self._cluster_of(ready[0]), ready[0]
 
     def _admit(self, cluster: Cluster, head: Pod, headers: Any) -> None:
         """Ask for the token where the head was started with one."""
@@ -237,7 +226,7 @@ class FakeDashboard:
                 raise Answer(401 if given is None else 403, "Unauthorized: wrong or no authentication token")
 
     def _submit(self, cluster: Cluster, head: Pod, request: dict[str, Any]) -> Answer:
-        identity, names = request["submission_id"], workloads(head)
+        identity, names = request["submission_id"], cluster.workloads
         if identity in cluster.jobs:
             return Answer(500, f"{identity} is taken. Please use a different submission_id.")
         for name in names:
@@ -258,8 +247,8 @@ class FakeDashboard:
                 return scripts.pop(0) if len(scripts) > 1 else scripts[0]
         return JobScript()
 
-    def _deployed(self, cluster: Cluster, head: Pod) -> Answer:
-        script = self._serve_script(head)
+    def _deployed(self, cluster: Cluster) -> Answer:
+        script = self._serve_script(cluster)
         return Answer(
             200,
             {
@@ -275,16 +264,24 @@ class FakeDashboard:
             },
         )
 
-    def _serve_script(self, pod: Pod) -> ServeScript:
-        namespace = pod["metadata"]["namespace"]
-        found = (self._serves.get((namespace, name)) for name in workloads(pod))
+    def _serve_script(self, cluster: Cluster) -> ServeScript:
+        found = (self._serves.get((cluster.namespace, name)) for name in cluster.workloads)
         return next((script for script in found if script), ServeScript())
 
-
-def workloads(pod: Pod) -> list[str]:
-    """The names by which scripts know what a Ray pod works for."""
-    labels = pod["metadata"].get("labels", {})
-    return [labels[key] for key in ("ray.io/originated-from-cr-name", LABEL_STAGE) if key in labels]
+    def _cluster_of(self, pod: Pod) -> Cluster:
+        """The cluster of a Ray pod, which is remembered for as long as the tests last."""
+        key = pod["metadata"]["namespace"], pod["metadata"]["labels"]["ray.io/cluster"]
+        with self._lock:
+            if key not in self._clusters:
+                namespace, name = key
+                labels = (self._api.get("RayCluster", name, namespace) or {"metadata": {}})["metadata"].get(
+                    "labels", {}
+                )
+                stage = pod["metadata"]["labels"].get(LABEL_STAGE)
+                workloads = [word for word in (labels.get("ray.io/originated-from-cr-name"), stage) if word]
+                of_service = labels.get("ray.io/originated-from-crd") == "RayService"
+                self._clusters[key] = Cluster(namespace, name, of_service, workloads)
+            return self._clusters[key]
 
 
 def _faulty(fault: Fault) -> Answer:

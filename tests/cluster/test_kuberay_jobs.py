@@ -78,12 +78,12 @@ TROUBLES: dict[str, Trouble] = {
         {"jobDeploymentStatus": "Running", "jobStatus": "Failure"}, {}, _dashboard(Fault.KUBE_STATUS)
     ),
     "the dashboard answers 500": Trouble(
-        {"jobDeploymentStatus": "Running", "jobStatusCheckFailureStartTime": ...},
+        {"jobDeploymentStatus": "Running", "jobStatus": ""},
         {},
         _dashboard(Fault.ERROR_500),
     ),
     "the dashboard hangs up": Trouble(
-        {"jobDeploymentStatus": "Running", "jobStatusCheckFailureStartTime": ...},
+        {"jobDeploymentStatus": "Running", "jobStatus": ""},
         {},
         _dashboard(Fault.HANGS_UP),
     ),
@@ -210,7 +210,5 @@ def _deployment_status(cluster: Cluster, namespace: str) -> str:
 
 
 def _is(found: Any, wanted: Any) -> bool:
-    """Whether a field has a value; `...` is any, and 0 the same as no field."""
-    if wanted is ...:
-        return found is not None
-    return bool(found == wanted or (wanted == 0 and found is None))
+    """Whether a field has a value; one that is empty is the same as none."""
+    return bool(found == wanted or not (found or wanted))
