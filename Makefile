@@ -8,16 +8,20 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Newer than whatever the virtual environment was made from.
 READY := .venv/.ready
 
-.PHONY: help setup demo check format-check lint types imports generated unit test format generate clean
+.PHONY: help setup demo check format-check lint types imports generated unit test test-cluster format generate clean
 
 help: ## List the targets
-	@awk -F ' *:.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Fine-tune, score and serve a small model on this machine
 	llmworkflow demo
 
-test: setup ## Run all tests, with Ray and vLLM on the CPU (minutes)
-	pytest
+test: setup ## Run all tests but those on a cluster, with Ray and vLLM on the CPU (minutes)
+	pytest -m "not cluster"
+
+test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time
+	python -m tests.cluster.binaries
+	pytest tests/cluster
 
 check: setup ## Run what is quick: style, types, imports, generated files, unit tests
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target format-check lint types imports generated unit
