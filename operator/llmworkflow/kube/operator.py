@@ -28,6 +28,7 @@ from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.watch import ChildWatch
 
 _HOLDING = (ChildPhase.PENDING, ChildPhase.RUNNING, ChildPhase.READY, ChildPhase.UNHEALTHY)
+POD_VARIABLE = "POD_NAME"
 CHECK_SECONDS = 0.5  # between looks at whether KubeRay is there
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Operator:
     ) -> None:
         self._settings = settings
         self._cache = Cache()
-        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}-{token_hex(4)}"
+        identity = _identity()
         self._leadership = Leadership(
             Api(connection), settings.lease_namespace, settings.lease_name, identity, self._led
         )
@@ -127,6 +128,11 @@ def _failed(key: Key, error: Exception, pause: float) -> None:
         "%s; tries again in %.1f s", str(error) or type(error).__name__, pause,
         exc_info=None if known else error, extra=where,
     )  # fmt: skip
+
+
+def _identity() -> str:
+    """The pod's name: a container that starts again in it goes on at once, as its predecessor is dead."""
+    return os.environ.get(POD_VARIABLE) or f"{socket.gethostname()}-{token_hex(4)}"
 
 
 async def run(settings: OperatorSettings) -> None:
