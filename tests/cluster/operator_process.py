@@ -52,9 +52,9 @@ class OperatorProcess(Program):
             },
         )
 
-    def start(self) -> None:
+    def start_up(self) -> None:
         """Start it, and wait until it is ready to act, or to take over."""
-        super().start()
+        self.start()
         self.wait_until(lambda: "role" in self.readiness(), START_SECONDS, "the operator answers")
 
     def readiness(self) -> str:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(180)
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     install(cluster.api)
     operator = OperatorProcess(cluster, tmp_path_factory.mktemp("operator"))
-    operator.start()
+    operator.start_up()
     yield operator
     operator.stop()
 
