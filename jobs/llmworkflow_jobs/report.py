@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from llmworkflow_jobs.config import JobConfig, load
+from llmworkflow_jobs.config_map_sink import ConfigMapSink
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.storage_errors import explain
 
@@ -57,7 +58,10 @@ def open_sink(uri: str | None) -> Sink:
     parts = urlsplit(uri or "")
     if parts.scheme == "file" and parts.path:
         return FileSink(unquote(parts.path))
-    raise JobError("OptionInvalid", f"{REPORT_ENV} is {uri!r}, expected file:///path/report.json")
+    if parts.scheme == "configmap" and parts.netloc and parts.path.strip("/"):
+        return ConfigMapSink(uri or "")
+    expected = "file:///path/report.json or configmap://namespace/name"
+    raise JobError("OptionInvalid", f"{REPORT_ENV} is {uri!r}, expected {expected}")
 
 
 class Report:

@@ -231,4 +231,5 @@ class ControlPlane:
             "use-service-account-credentials": "true",
             "kube-api-qps": 200,
             "kube-api-burst": 400,
+            "pvclaimbinder-sync-period": "1s",  # else a claim may wait for a quarter of a minute
         }

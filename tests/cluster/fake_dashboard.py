@@ -199,10 +199,10 @@ class FakeDashboard:
         if rest and not host.replace(".", "").isdigit():
             namespace = rest.split(".")[0]
             service = self._api.get("Service", name, namespace)
-            labels = (service or {}).get("spec", {}).get("selector", {})
-            heads = (
-                self._api.list("Pod", namespace, {**labels, "ray.io/node-type": "head"}) if service else []
-            )
+            selector = (service or {}).get("spec", {}).get("selector", {})
+            # What selects the endpoint's pods spares the head, which knows the answers here.
+            labels = {"ray.io/cluster": selector.get("ray.io/cluster", ""), "ray.io/node-type": "head"}
+            heads = self._api.list("Pod", namespace, labels) if service else []
         else:
             heads = [pod for pod in self._api.list("Pod") if pod.get("status", {}).get("podIP") == host]
         ready = [pod for pod in heads if pod["status"]["phase"] == "Running"]

@@ -110,9 +110,27 @@ class Reason(Explained):
     UNHEALTHY = "EndpointUnhealthy", "The endpoint served and does not now."
     CANCELLED = "CancelledByUser", "Someone cancelled the stage."
     DEPENDENCY_FAILED = "DependencyFailed", "A stage that this one depends on failed."
+    KUBERAY_MISSING = "KubeRayMissing", "The cluster has no KubeRay, or one that is too old; install it."
     INVALID_SPEC = "InvalidSpec", "The spec cannot be carried out; the message says what to change."
     NOTHING_SERVED = "NothingServed", "Nothing serves."
     IN_PROGRESS = "InProgress", "The workflow is under way."
+
+
+class PendingReason(Explained):
+    """Why pods of a child are not there; a stage that starts carries them."""
+
+    NO_ACCELERATOR = "AcceleratorUnavailable", "No node has the accelerators that a pod needs."
+    ACCELERATORS_IN_USE = "AcceleratorsInUse", "The accelerators are there, and others use them."
+    TAINT = "NodesTainted", "The nodes have a taint that the pod does not tolerate."
+    UNSCHEDULABLE = "Unschedulable", "No node takes the pod; the message is the scheduler's."
+    QUOTA = "QuotaExceeded", "The namespace's quota does not allow the pod."
+    FORBIDDEN = "PodForbidden", "The namespace's policy does not allow the pod."
+    IMAGE = "ImagePullFailed", "The image cannot be pulled."
+    SECRET_MISSING = "SecretMissing", "A Secret or ConfigMap, or a key of it, is not there."
+    CLAIM_MISSING = "ClaimMissing", "A PersistentVolumeClaim is not there."
+    CLAIM_PENDING = "ClaimPending", "A PersistentVolumeClaim has no volume."
+    VOLUME = "VolumeUnavailable", "A volume does not come to the pod's node."
+    CRASHING = "PodCrashing", "A container does not stay up."
 
 
 class JobReason(Explained):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from llmworkflow.api.fields import JsonObject, SpecModel, fields_of, mark_of, models_below
-from llmworkflow.api.names import ConditionType, Explained, JobReason, Reason, Verb
+from llmworkflow.api.names import ConditionType, Explained, JobReason, PendingReason, Reason, Verb
 from llmworkflow.api.spec.workflow import API_VERSION, KIND, WorkflowSpec
 from llmworkflow.api.status import LLMWorkflowStatus, StageState
 
@@ -55,6 +55,11 @@ def page() -> str:
         *_words("StageState", "Where a stage stands.", StageState),
         *_words("Conditions", "For `kubectl wait --for=condition=...`.", ConditionType),
         *_words("Reasons", "Of stages and conditions.", Reason),
+        *_words(
+            "Reasons of pending pods",
+            "What pods wait for; a stage that starts carries the reason.",
+            PendingReason,
+        ),
         *_words(
             "Reasons of jobs", "What a job reports when it fails, and its stage then carries.", JobReason
         ),

@@ -12,7 +12,7 @@ from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
 from llmworkflow.cli.run import read_workflow
-from llmworkflow.local.code import code_files
+from llmworkflow.job_code import code_files
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings

@@ -11,8 +11,8 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Work
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.core.report import JobReport, parse_report
+from llmworkflow.job_code import code_digest
 from llmworkflow.local.children import ChildRecord, ChildRecords, record_of
-from llmworkflow.local.code import code_digest
 from llmworkflow.local.home import WorkflowHome, read_json, write_json
 from llmworkflow.local.jobs import Jobs
 from llmworkflow.local.machine import HOST, has_gpu

@@ -12,8 +12,8 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.actions import Plan
 from llmworkflow.core.plan import plan
+from llmworkflow.job_code import code_folder
 from llmworkflow.local.backend import RAY_AWAY, LocalBackend
-from llmworkflow.local.code import code_folder
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 from llmworkflow.local.machine import check_port

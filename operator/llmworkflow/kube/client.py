@@ -1,0 +1,161 @@
+"""The API server, as far as this operator needs it: plain JSON over the connection of `kubernetes.aio`."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.kube import metrics
+from llmworkflow.kube.errors import ApiError, NotLeadingError, error_of
+from llmworkflow.kube.resources import BY_KIND, Resource
+
+FIELD_MANAGER = "llmworkflow"
+TIMEOUT_SECONDS = 30.0
+# A watch that stays silent for longer than the server lets it live has lost its connection.
+WATCH_SECONDS, WATCH_SILENCE_SECONDS = 290, 330
+_JSON, _APPLY, _MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
+
+
+class Api:
+    """Requests to the API server. Raises ApiError for whatever it does not answer with success."""
+
+    def __init__(self, connection: ApiClient, may_write: Callable[[], bool] = lambda: True) -> None:
+        self._connection = connection
+        self._may_write = may_write
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+        """One object as it is now, None where there is none."""
+        try:
+            return await self._request("GET", resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, resource: Resource, namespace: str = "", **query: str) -> JsonObject:
+        """Objects of a namespace or of all, as the API's own list."""
+        return await self._request("GET", resource.path(namespace), query=query)
+
+    async def create(self, manifest: JsonObject) -> JsonObject:
+        """Create an object that is not there."""
+        return await self._write("POST", _path(manifest, named=False), manifest)
+
+    async def replace(self, manifest: JsonObject) -> JsonObject:
+        """Write an object as a whole, if it is still of the version that the manifest names."""
+        return await self._write("PUT", _path(manifest), manifest)
+
+    async def replace_status(self, resource: Resource, manifest: JsonObject) -> JsonObject:
+        """Write a status, if the object is still of the version and uid that the manifest names."""
+        described = manifest["metadata"]
+        return await self._write(
+            "PUT", resource.path(described["namespace"], described["name"], "status"), manifest
+        )
+
+    async def apply(self, manifest: JsonObject) -> JsonObject:
+        """Server-side apply."""
+        return await self._write("PATCH", _path(manifest), manifest, _APPLY, force="true")
+
+    async def merge(self, resource: Resource, namespace: str, name: str, change: JsonObject) -> JsonObject:
+        """Change some fields of an object."""
+        return await self._write("PATCH", resource.path(namespace, name), change, _MERGE)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
+        """Delete this very object in the foreground; False where it is not there any more."""
+        options = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+        try:
+            await self._write("DELETE", resource.path(namespace, name), options)
+        except ApiError as error:
+            if error.status in (404, 409):
+                return False
+            raise
+        return True
+
+    async def watch(
+        self, resource: Resource, namespace: str, version: str, selector: str
+    ) -> AsyncIterator[JsonObject]:
+        """Changes since a version, until the server ends the watch."""
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "labelSelector": selector,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SILENCE_SECONDS)
+        response = await self._send("GET", resource.path(namespace), None, _JSON, query, timeout)
+        async with response:
+            if response.status != 200:
+                raise error_of("watch", response.status, await response.read())
+            async for line in response.content:
+                yield json.loads(line)
+
+    async def _write(
+        self, verb: str, path: str, body: JsonObject, content_type: str = _JSON, **query: str
+    ) -> JsonObject:
+        if not self._may_write():
+            raise NotLeadingError
+        manager = {} if verb == "DELETE" else {"fieldManager": FIELD_MANAGER}
+        return await self._request(verb, path, body, content_type, {**manager, **query})
+
+    async def _request(
+        self,
+        verb: str,
+        path: str,
+        body: JsonObject | None = None,
+        content_type: str = _JSON,
+        query: Mapping[str, str] | None = None,
+    ) -> JsonObject:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        response = await self._send(verb, path, body, content_type, query or {}, timeout)
+        async with response:
+            content = await response.read()
+        metrics.API_REQUESTS.labels(verb, str(response.status)).inc()
+        if response.status >= 300:
+            raise error_of(f"{verb} {path}", response.status, content)
+        found: JsonObject = json.loads(content)
+        return found
+
+    async def _send(
+        self,
+        verb: str,
+        path: str,
+        body: JsonObject | None,
+        content_type: str,
+        query: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        url = f"{self._connection.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers: dict[str, Any] = {"Content-Type": content_type, "Accept": _JSON, "User-Agent": FIELD_MANAGER}
+        await self._connection.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
+        try:
+            answer = await self._connection.rest_client.request(
+                verb, url, headers=headers, body=body, _request_timeout=limits
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            metrics.API_REQUESTS.labels(verb, "unreachable").inc()
+            raise ApiError(
+                0, "Unreachable", f"{verb} {path}: {str(error) or type(error).__name__}"
+            ) from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+async def connect() -> ApiClient:
+    """The API server of the kubeconfig, or of the pod that this runs in."""
+    found = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=found)
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=found)
+    return ApiClient(found)
+
+
+def _path(manifest: JsonObject, named: bool = True) -> str:
+    described = manifest["metadata"]
+    resource = BY_KIND[manifest["kind"]]
+    return resource.path(described["namespace"], described["name"] if named else "")

@@ -1,0 +1,250 @@
+"""Why the pods of a child are not there: from pods, events and nodes to a reason and a remedy. Pure."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import PendingReason
+
+_PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+_CRASH = ("CrashLoopBackOff", "RunContainerError", "CreateContainerError")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What lies around a pending child."""
+
+    pods: Sequence[JsonObject] = ()
+    events: Sequence[JsonObject] = ()
+    nodes: Sequence[JsonObject] = ()
+    claims: Sequence[JsonObject] = ()
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the pods wait for."""
+
+    reason: PendingReason
+    message: str
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One pending pod, or none where not even a pod could be made."""
+
+    pod: JsonObject
+    evidence: Evidence = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return str(self.pod["metadata"]["name"])
+
+    @property
+    def spec(self) -> JsonObject:
+        found: JsonObject = self.pod["spec"]
+        return found
+
+    def messages(self, *reasons: str) -> Iterator[str]:
+        """Messages of the pod's events with one of these reasons, the latest first."""
+        for event in reversed(self.evidence.events):
+            if event["involvedObject"].get("name") == self.name and event.get("reason") in reasons:
+                yield event.get("message", "")
+
+
+def diagnose(evidence: Evidence) -> Diagnosis | None:
+    """What a person has to know first; None where nothing is wrong so far."""
+    cases = [_Case(pod, evidence) for pod in evidence.pods if _waits(pod)]
+    for rule in _RULES:
+        for case in cases:
+            if found := rule(case):
+                return found
+    return _quota(evidence)
+
+
+def _quota(evidence: Evidence) -> Diagnosis | None:
+    """Pods that the API server refuses to make."""
+    for event in reversed(evidence.events):
+        message = event.get("message", "")
+        if "exceeded quota" in message:
+            return Diagnosis(
+                PendingReason.QUOTA,
+                f"{_from(message, 'exceeded quota')}; raise the quota, or free what others use",
+            )
+        if "violates PodSecurity" in message:
+            remedy = "change the pod templates, or the namespace's policy"
+            return Diagnosis(PendingReason.FORBIDDEN, f"{_from(message, 'violates PodSecurity')}; {remedy}")
+    return None
+
+
+def _missing_object(case: _Case) -> Diagnosis | None:
+    """A Secret or ConfigMap that a pod refers to."""
+    told = [state.get("message", "") for state in _waiting(case.pod)]
+    for message in [*told, *case.messages("Failed", "FailedMount")]:
+        if found := re.search(r'(secret|configmap) "([^"]+)" not found', message):
+            kind = {"secret": "Secret", "configmap": "ConfigMap"}[found[1]]
+            return Diagnosis(
+                PendingReason.SECRET_MISSING,
+                f"pod {case.name} needs {kind} {found[2].split('/')[-1]}, which is not there; create it",
+            )
+        if found := re.search(r"couldn't find key (\S+) in (Secret|ConfigMap) (\S+)", message):
+            place = f"{found[2]} {found[3].split('/')[-1]}"
+            return Diagnosis(
+                PendingReason.SECRET_MISSING,
+                f"pod {case.name} needs key {found[1]} of {place}, which is not there; add it",
+            )
+    return None
+
+
+def _image(case: _Case) -> Diagnosis | None:
+    for state in _waiting(case.pod):
+        if state.get("reason") in _PULL:
+            images = ", ".join(dict.fromkeys(container["image"] for container in case.spec["containers"]))
+            told = next(case.messages("Failed"), "") or state.get("message", "")
+            return Diagnosis(
+                PendingReason.IMAGE,
+                f"pod {case.name} cannot pull {images}{': ' if told else ''}{told}; "
+                "check ray.image and ray.imagePullSecrets",
+            )
+    return None
+
+
+def _crash(case: _Case) -> Diagnosis | None:
+    for state in _waiting(case.pod):
+        if state.get("reason") in _CRASH:
+            told = state.get("message", "")
+            return Diagnosis(
+                PendingReason.CRASHING, f"pod {case.name}: {state['reason']}: {told}; see the pod's log"
+            )
+    return None
+
+
+def _claim(case: _Case) -> Diagnosis | None:
+    """A claim that is not there, or that no volume fits."""
+    known = {claim["metadata"]["name"]: claim for claim in case.evidence.claims}
+    unschedulable = _unschedulable(case.pod) or ""
+    for volume in case.spec.get("volumes") or []:
+        name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if name is None:
+            continue
+        if f'persistentvolumeclaim "{name}" not found' in unschedulable:
+            message = f"pod {case.name} needs PersistentVolumeClaim {name}, which is not there; create it"
+            return Diagnosis(PendingReason.CLAIM_MISSING, message)
+        if known.get(name, {}).get("status", {}).get("phase") in ("Pending", "Lost"):
+            phase = known[name]["status"]["phase"]
+            message = f"PersistentVolumeClaim {name} is {phase}; check its storage class and size"
+            return Diagnosis(PendingReason.CLAIM_PENDING, message)
+    return _volume(case)
+
+
+def _volume(case: _Case) -> Diagnosis | None:
+    """A volume that does not come to the pod's node."""
+    for told in case.messages("FailedAttachVolume", "FailedMount"):
+        remedy = "pods on several nodes need a claim of access mode ReadWriteMany"
+        multi = remedy if "Multi-Attach" in told else "check the claim and its storage class"
+        return Diagnosis(PendingReason.VOLUME, f"pod {case.name}: {told}; {multi}")
+    return None
+
+
+def _schedule(case: _Case) -> Diagnosis | None:
+    """No node takes the pod: for want of accelerators, because of taints, or for what the scheduler says."""
+    told = _unschedulable(case.pod)
+    if told is None:
+        return None
+    return _accelerators(case) or _taints(case, told) or _other(case, told)
+
+
+def _accelerators(case: _Case) -> Diagnosis | None:
+    """Compares the pod's accelerators with those of the nodes that its selector allows."""
+    for resource, amount in _accelerators_of(case.spec).items():
+        fitting = [node for node in case.evidence.nodes if _selects(case.spec, node)]
+        offers = [_amount(node["status"].get("allocatable", {}).get(resource)) for node in fitting]
+        selector = case.spec.get("nodeSelector") or {}
+        where = f" with {', '.join(f'{key}={value}' for key, value in selector.items())}" if selector else ""
+        if not case.evidence.nodes:
+            continue
+        if max(offers, default=0) == 0:
+            return Diagnosis(
+                PendingReason.NO_ACCELERATOR,
+                f"pod {case.name} needs {amount} {resource} and no node{where} has any; choose another "
+                "accelerator, or add such a node",
+            )
+        if max(offers) < amount:
+            return Diagnosis(
+                PendingReason.NO_ACCELERATOR,
+                f"pod {case.name} needs {amount} {resource} on one node, and nodes{where} have at most "
+                f"{max(offers)}; ask for fewer a worker",
+            )
+        if f"Insufficient {resource}" in (_unschedulable(case.pod) or ""):
+            return Diagnosis(
+                PendingReason.ACCELERATORS_IN_USE,
+                f"pod {case.name} needs {amount} {resource}; nodes{where} have {sum(offers)} and others use "
+                "them; it starts when some are free",
+            )
+    return None
+
+
+def _taints(case: _Case, told: str) -> Diagnosis | None:
+    if found := re.search(r"untolerated taint\(?s?\)? ?\{([^}]*)\}", told):
+        return Diagnosis(
+            PendingReason.TAINT,
+            f"pod {case.name} does not tolerate the taint {found[1].strip()} of the nodes it fits; add it to "
+            "ray.accelerator.tolerations",
+        )
+    return None
+
+
+def _other(case: _Case, told: str) -> Diagnosis:
+    return Diagnosis(PendingReason.UNSCHEDULABLE, f"no node takes pod {case.name}: {told}")
+
+
+_RULES: Sequence[Callable[[_Case], Diagnosis | None]] = (
+    _missing_object,
+    _image,
+    _crash,
+    _claim,
+    _schedule,
+)
+
+
+def _waits(pod: JsonObject) -> bool:
+    return "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") != "Succeeded"
+
+
+def _waiting(pod: JsonObject) -> Iterator[JsonObject]:
+    """Why containers do not run."""
+    status = pod.get("status", {})
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or []:
+            if waiting := (container.get("state") or {}).get("waiting"):
+                yield waiting
+
+
+def _unschedulable(pod: JsonObject) -> str | None:
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
+            return str(condition.get("message", ""))
+    return None
+
+
+def _accelerators_of(spec: JsonObject) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for container in spec["containers"]:
+        limits = container.get("resources", {}).get("limits") or {}
+        for resource, amount in limits.items():
+            if "/" in resource:
+                found[resource] = found.get(resource, 0) + _amount(amount)
+    return found
+
+
+def _selects(spec: JsonObject, node: JsonObject) -> bool:
+    labels = node["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in (spec.get("nodeSelector") or {}).items())
+
+
+def _amount(text: object) -> int:
+    return int(str(text)) if str(text).isdecimal() else 0
+
+
+def _from(message: str, words: str) -> str:
+    return message[message.index(words) :]

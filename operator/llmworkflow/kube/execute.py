@@ -1,0 +1,116 @@
+"""Carries out the actions of a plan. Each may be begun again at any point: after a crash, it will be."""
+
+import time
+from collections.abc import Sequence
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import ANNOTATION_SPEC_HASH
+from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
+from llmworkflow.kube import metrics
+from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.children import record_of
+from llmworkflow.kube.client import Api
+from llmworkflow.kube.errors import AgainError, ApiError
+from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
+
+_REMEMBERED = 20_000  # companions that are known to be there; more workflows than that cost reads
+
+
+class Executor:
+    """Writes to the cluster."""
+
+    def __init__(self, api: Api, cache: Cache) -> None:
+        self._api = api
+        self._cache = cache
+        self._applied: dict[tuple[str, str, str], str] = {}  # spec hashes by kind, namespace and name
+
+    async def carry_out(self, namespace: str, action: Action, manifests: Sequence[JsonObject]) -> None:
+        """Do one action; `manifests` are what it was rendered to, the child last: none for a deletion.
+
+        Raises:
+            AgainError: the cluster is not what the plan was made for.
+        """
+        metrics.ACTIONS.labels(type(action).__name__).inc()
+        match action:
+            case CreateChild():
+                *companions, child = manifests
+                for companion in companions:
+                    await self._ensure(companion, fresh=action.kind == "RayJob")
+                await self._create(child)
+            case ApplyService():
+                *companions, child = manifests
+                for companion in companions:
+                    await self._ensure(companion)
+                await self._bring(action, child)
+            case DeleteChild():
+                await self._delete(namespace, action)
+
+    async def _create(self, child: JsonObject) -> None:
+        """POST, never apply: what has the name already is looked at first, and may be somebody else's."""
+        try:
+            created = await self._api.create(child)
+        except ApiError as error:
+            if error.status == 409:
+                raise AgainError(f"{child['kind']} {child['metadata']['name']} is there already") from error
+            raise
+        self._cache.put(record_of(created), time.monotonic())
+
+    async def _bring(self, action: ApplyService, child: JsonObject) -> None:
+        """Replace the spec of this very service, and leave alone what others keep in its metadata."""
+        described = child["metadata"]
+        live = await self._api.get(RAY_SERVICE, described["namespace"], action.name)
+        if live is None or live["metadata"]["uid"] != action.uid or "deletionTimestamp" in live["metadata"]:
+            raise AgainError(f"RayService {action.name} is not the one that was seen")
+        kept = {
+            name: {**live["metadata"].get(name, {}), **described.get(name, {})}
+            for name in ("labels", "annotations")
+        }
+        suspend = {"suspend": live["spec"]["suspend"]} if "suspend" in live["spec"] else {}  # Kueue's
+        spec = {**child["spec"], **suspend}
+        metadata = {**live["metadata"], **kept, "ownerReferences": described["ownerReferences"]}
+        metadata.pop("managedFields", None)
+        replaced = await self._api.replace({**child, "metadata": metadata, "spec": spec})
+        self._cache.put(record_of(replaced), time.monotonic())
+
+    async def _delete(self, namespace: str, action: DeleteChild) -> None:
+        if not await self._api.delete(CHILDREN[action.kind], namespace, action.name, action.uid):
+            raise AgainError(f"{action.kind} {action.name} is gone, or another one")
+
+    async def _ensure(self, companion: JsonObject, fresh: bool = False) -> None:
+        """Have a companion be as rendered. A report is emptied: a run of the same attempt may have left its own."""
+        kind, described = companion["kind"], companion["metadata"]
+        if fresh and _is_report(companion):
+            await self._empty(companion)
+            return
+        place = (kind, described["namespace"], described["name"])
+        wanted = described["annotations"][ANNOTATION_SPEC_HASH]
+        if self._applied.get(place) == wanted:
+            return
+        live = await self._api.get(BY_KIND[kind], described["namespace"], described["name"])
+        if live is None or _hash_of(live) != wanted:
+            if live and live.get("immutable"):
+                uid = live["metadata"]["uid"]
+                await self._api.delete(CONFIG_MAP, described["namespace"], described["name"], uid)
+            await self._api.apply(companion)
+        if len(self._applied) >= _REMEMBERED:
+            self._applied.clear()
+        self._applied[place] = wanted
+
+    async def _empty(self, companion: JsonObject) -> None:
+        described = companion["metadata"]
+        live = await self._api.get(CONFIG_MAP, described["namespace"], described["name"])
+        if live is None:
+            await self._api.create(companion)
+        elif live.get("data"):
+            await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
+
+
+def _hash_of(live: JsonObject) -> str | None:
+    annotations = live["metadata"].get("annotations") or {}
+    found: str | None = annotations.get(ANNOTATION_SPEC_HASH)
+    return found
+
+
+def _is_report(companion: JsonObject) -> bool:
+    """The one ConfigMap without content: its content is the jobs'."""
+    return companion["kind"] == "ConfigMap" and "data" not in companion

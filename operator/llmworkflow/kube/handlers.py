@@ -1,0 +1,38 @@
+"""Kopf's part: it watches workflows, and every event of one puts it into the queue."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from llmworkflow.api.spec.workflow import GROUP, PLURAL, VERSION
+from llmworkflow.kube.cache import Key
+
+# A watch is ended in order by the server before the client takes it for dead: one that went silent is noticed.
+SERVER_TIMEOUT, CLIENT_TIMEOUT, CONNECT_TIMEOUT = 600, 660, 30
+
+
+def make_registry(add: Callable[[Key], None], is_own: Callable[[Key, str], bool]) -> kopf.OperatorRegistry:
+    """The handlers. Only on.event: whatever else Kopf has leaves finalizers or annotations on the resource."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(registry=registry)(kopf.login_via_client)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def changed(namespace: str | None, name: str, meta: kopf.Meta, type: str | None, **_: Any) -> None:  # noqa: A002
+        key = (namespace or "", name)
+        if type == "DELETED" or not is_own(key, meta["resourceVersion"]):
+            add(key)
+
+    return registry
+
+
+def make_settings() -> kopf.OperatorSettings:
+    """Kopf without a word or a mark of its own in the cluster."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.watching.server_timeout = SERVER_TIMEOUT
+    settings.watching.client_timeout = CLIENT_TIMEOUT
+    settings.watching.connect_timeout = CONNECT_TIMEOUT
+    return settings

@@ -1,0 +1,128 @@
+"""What the planner is told: cached children, completed by live looks where the cache does not suffice."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import aiohttp
+
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
+from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
+from llmworkflow.job_code import code_digest
+from llmworkflow.kube import endpoint, report
+from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.children import ChildRecord, record_of
+from llmworkflow.kube.client import Api
+from llmworkflow.kube.evidence import Diagnoses
+from llmworkflow.kube.resources import CHILDREN, CONFIG_MAP
+from llmworkflow.kube.settings import OperatorSettings
+from llmworkflow.render.stage_context import report_name
+
+PROGRESS_SECONDS = 60.0  # how old the progress of a running job may be
+ASK_SECONDS = 2.0  # between questions for a report or a verdict that must come soon
+LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
+
+_P = ChildPhase
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen, and when it is to be looked at again although nothing happened."""
+
+    observed: Observed
+    again: float
+
+
+class Observer:
+    """Looks at the children of workflows."""
+
+    def __init__(
+        self, api: Api, cache: Cache, settings: OperatorSettings, session: aiohttp.ClientSession
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._settings = settings
+        self._session = session
+        self._diagnoses = Diagnoses(api)
+
+    async def observe(self, workflow: LLMWorkflow, status: LLMWorkflowStatus) -> Sight:
+        """The children of a workflow, and whatever has the name of one."""
+        key = (workflow.metadata.namespace, workflow.metadata.name)
+        records = {record.name: record for record in self._cache.of(key)}
+        again = [float("inf")]
+        for stage in _unseen(status, records):
+            if record := await self._live(workflow, stage):
+                records[record.name] = record
+                again.append(LIVE_SECONDS)
+        working = {stage.child.name: stage for stage in status.stages if stage.child}
+        children = {}
+        for name, record in records.items():
+            children[name], pause = await self._seen(workflow, record, working.get(name))
+            again.append(pause)
+        observed = Observed(
+            children=children,
+            code_digest=code_digest(),
+            image=self._settings.jobs.image,
+            user_verified=self._settings.user_verified,
+        )
+        return Sight(observed, min(again))
+
+    async def _live(self, workflow: LLMWorkflow, stage: StageStatus) -> ChildRecord | None:
+        """The child of a stage that the cache does not have: nothing is concluded from what was not seen."""
+        assert stage.child is not None, "the caller looked"
+        found = await self._api.get(CHILDREN[stage.child.kind], workflow.metadata.namespace, stage.child.name)
+        if found is None:
+            return None
+        record = record_of(found)
+        self._cache.put(record, time.monotonic())
+        return record
+
+    async def _seen(
+        self, workflow: LLMWorkflow, record: ChildRecord, stage: StageStatus | None
+    ) -> tuple[ChildSeen, float]:
+        """One child with what its job, its endpoint or its pods say; and when to look again."""
+        seen = record.seen()
+        if stage is None or record.owner_uid != workflow.metadata.uid or record.terminating:
+            return seen, float("inf")
+        phase = record.look.phase
+        if phase is _P.PENDING:
+            return await self._pending(record, seen)
+        self._diagnoses.forget(record.uid)
+        if record.kind == "RayService":
+            return await self._service(record, seen, stage)
+        if phase in (_P.RUNNING, _P.SUCCEEDED, _P.FAILED):
+            name = report_name(workflow, record.stage)
+            config_map = await self._api.get(CONFIG_MAP, record.namespace, name)
+            found = report.of_config_map(config_map, record)
+            ended = phase is not _P.RUNNING
+            return replace(seen, report=found), ASK_SECONDS if ended else PROGRESS_SECONDS
+        return seen, float("inf")
+
+    async def _pending(self, record: ChildRecord, seen: ChildSeen) -> tuple[ChildSeen, float]:
+        diagnosis, again = await self._diagnoses.of(record)
+        if diagnosis is None:
+            return seen, again
+        return replace(seen, reason=diagnosis.reason.value, message=diagnosis.message), again
+
+    async def _service(
+        self, record: ChildRecord, seen: ChildSeen, stage: StageStatus
+    ) -> tuple[ChildSeen, float]:
+        """A service is ready once it has been for a moment; then it is asked for its verdict."""
+        if record.look.phase is not _P.READY:
+            return seen, float("inf")
+        if wait := self._cache.ready_in(record, time.monotonic()):
+            return replace(seen, phase=_P.RUNNING), wait
+        if stage.state is StageState.SERVING:
+            return seen, float("inf")
+        found = await endpoint.verdict(self._session, record)
+        return replace(seen, report=found), ASK_SECONDS
+
+
+def _unseen(status: LLMWorkflowStatus, records: dict[str, ChildRecord]) -> Iterator[StageStatus]:
+    """Stages that have a child which the cache does not know, or knows as another one."""
+    for stage in status.stages:
+        child = stage.child
+        record = records.get(child.name) if child else None
+        if child and (record is None or record.kind != child.kind or child.uid not in (None, record.uid)):
+            yield stage

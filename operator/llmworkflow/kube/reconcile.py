@@ -1,0 +1,209 @@
+"""One look at one workflow: observe, plan, write the status, then act."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import Reason
+from llmworkflow.api.parse import parse_workflow
+from llmworkflow.api.problems import InvalidWorkflow
+from llmworkflow.api.spec.workflow import API_VERSION, KIND, LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus, StageState
+from llmworkflow.api.validate import check
+from llmworkflow.core.actions import Action, DeleteChild, Plan, Transition
+from llmworkflow.core.conditions import stalled
+from llmworkflow.core.plan import plan
+from llmworkflow.job_code import code_files
+from llmworkflow.kube import metrics
+from llmworkflow.kube.cache import Key
+from llmworkflow.kube.client import Api
+from llmworkflow.kube.errors import AgainError, ApiError, NotLeadingError
+from llmworkflow.kube.events import events_of
+from llmworkflow.kube.execute import Executor
+from llmworkflow.kube.observe import Observer
+from llmworkflow.kube.resources import LLM_WORKFLOW
+from llmworkflow.kube.settings import OperatorSettings
+from llmworkflow.kube.writes import QUIET_SECONDS, is_quiet
+from llmworkflow.render.errors import RenderError
+from llmworkflow.render.manifests import render
+
+ABSENT_SECONDS = 10.0  # between looks at a workflow while KubeRay is not there
+ACTED_SECONDS = 5.0  # after an action, whose event may have been seen already
+_FOREVER = float("inf")
+_ENDED = (StageState.SUCCEEDED, StageState.FAILED, StageState.SERVING)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is remembered of a workflow between looks."""
+
+    version: str  # that we wrote last
+    stages: Sequence[tuple[str, str]]  # kind and state
+    quiet_at: float  # when a quiet change may be written
+
+
+class Reconciler:
+    """Looks at workflows. Called by the queue, never twice at a time for one workflow."""
+
+    def __init__(self, api: Api, observer: Observer, executor: Executor, settings: OperatorSettings) -> None:
+        self._api = api
+        self._observer = observer
+        self._executor = executor
+        self._settings = settings
+        self._known: dict[Key, Known] = {}
+        self.kuberay_absent = False
+
+    def stage_states(self) -> list[tuple[str, str]]:
+        """Kind and state of all stages."""
+        return [stage for known in self._known.values() for stage in known.stages]
+
+    def wrote(self, key: Key, version: str) -> bool:
+        """Whether a version of a workflow is the one that was written here, so that it is no news."""
+        return key in self._known and self._known[key].version == version
+
+    async def __call__(self, key: Key) -> float | None:
+        """Look at a workflow; returns after how many seconds to look again, None when it is gone."""
+        with metrics.RECONCILE_SECONDS.time():
+            try:
+                return await self._look(key)
+            except (AgainError, NotLeadingError) as error:
+                logger.debug("looks again: %s", error, extra=_where(key))
+                return 0.2
+            except ApiError as error:
+                if error.status == 409:  # the workflow changed since it was read
+                    return 0.0
+                raise
+
+    async def _look(self, key: Key) -> float | None:
+        live = await self._api.get(LLM_WORKFLOW, *key)
+        if live is None:
+            self._known.pop(key, None)
+            return None
+        if "deletionTimestamp" in live["metadata"]:
+            return _FOREVER  # what it owns goes with it
+        before = LLMWorkflowStatus.model_validate(live.get("status") or {})
+        try:
+            workflow = parse_workflow(live)
+            check(workflow, local=False)
+        except InvalidWorkflow as error:
+            return await self._stall(live, before, Reason.INVALID_SPEC, "; ".join(map(str, error.problems)))
+        if self.kuberay_absent:
+            message = (
+                "the cluster has no RayJob or no RayService of ray.io/v1; install KubeRay 1.4 or newer: "
+                "this goes on by itself then"
+            )
+            await self._stall(live, before, Reason.KUBERAY_MISSING, message)
+            return ABSENT_SECONDS
+        return await self._advance(live, workflow, before)
+
+    async def _advance(self, live: JsonObject, workflow: LLMWorkflow, before: LLMWorkflowStatus) -> float:
+        key = (workflow.metadata.namespace, workflow.metadata.name)
+        sight = await self._observer.observe(workflow, before)
+        now = datetime.now(UTC)
+        planned = plan(workflow, before, sight.observed, now)
+        try:
+            manifests = self._render(workflow, planned)
+        except RenderError as error:
+            return await self._stall(live, before, Reason.INVALID_SPEC, str(error))
+        quiet_in = await self._write(key, live, before, planned)
+        await self._tell(workflow, planned, before, now)
+        for action in planned.actions:
+            logger.info("%s", action.description, extra=_where(key))
+            await self._executor.carry_out(workflow.metadata.namespace, action, manifests[action.description])
+        later = [sight.again, quiet_in, _FOREVER if planned.requeue_after is None else planned.requeue_after]
+        return min(*later, ACTED_SECONDS) if planned.actions else min(later)
+
+    def _render(self, workflow: LLMWorkflow, planned: Plan) -> Mapping[str, list[JsonObject]]:
+        """The manifests of all actions, with the image that the workflow began with."""
+        image = planned.status.resolved.image or self._settings.jobs.image
+        settings = self._settings.jobs.model_copy(update={"image": image})
+        return {action.description: _manifests(workflow, action, settings) for action in planned.actions}
+
+    async def _write(self, key: Key, live: JsonObject, before: LLMWorkflowStatus, planned: Plan) -> float:
+        """Write the status if it changed; returns after how many seconds a quiet change is to be written."""
+        if planned.status == before and "status" in live:
+            self._remember(key, live, planned.status)
+            return _FOREVER
+        known = self._known.get(key)
+        wait = known.quiet_at - time.monotonic() if known else 0.0
+        if wait > 0 and not planned.actions and is_quiet(before, planned.status):
+            return wait
+        await self._put(key, live, planned.status)
+        return _FOREVER
+
+    async def _put(self, key: Key, live: JsonObject, status: LLMWorkflowStatus) -> None:
+        metadata = live["metadata"]
+        precondition = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")}
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": precondition, "spec": live["spec"]}
+        dumped = status.model_dump(by_alias=True, mode="json", exclude_none=True)
+        written = await self._api.replace_status(LLM_WORKFLOW, {**body, "status": dumped})
+        metrics.STATUS_WRITES.inc()
+        self._remember(key, written, status, time.monotonic() + QUIET_SECONDS)
+
+    def _remember(
+        self, key: Key, live: JsonObject, status: LLMWorkflowStatus, quiet_at: float | None = None
+    ) -> None:
+        known = self._known.get(key)
+        if quiet_at is None:
+            quiet_at = known.quiet_at if known else 0.0
+        stages = [(stage.kind, stage.state.value) for stage in status.stages]
+        self._known[key] = Known(live["metadata"]["resourceVersion"], stages, quiet_at)
+
+    async def _stall(
+        self, live: JsonObject, before: LLMWorkflowStatus, reason: Reason, message: str
+    ) -> float:
+        """Say why nothing can be done; the stages stay as they are."""
+        metadata = live["metadata"]
+        key = (metadata["namespace"], metadata["name"])
+        after = stalled(before, metadata["generation"], reason, message, datetime.now(UTC))
+        if after != before:
+            logger.warning("%s: %s", reason, message, extra=_where(key))
+            await self._put(key, live, after)
+        else:
+            self._remember(key, live, after)
+        return _FOREVER
+
+    async def _tell(
+        self, workflow: LLMWorkflow, planned: Plan, before: LLMWorkflowStatus, now: datetime
+    ) -> None:
+        """Log, count and publish the transitions, which are written by now."""
+        for step in planned.transitions:
+            _log(workflow, planned.status, step)
+            metrics.TRANSITIONS.labels(step.after, step.reason).inc()
+        _time(before, planned.status, now)
+        for event in events_of(workflow, planned.transitions, now):
+            try:
+                await self._api.create(event)
+            except ApiError as error:
+                logger.warning("an event was not published: %s", error)
+
+
+def _manifests(workflow: LLMWorkflow, action: Action, settings: object) -> list[JsonObject]:
+    if isinstance(action, DeleteChild):
+        return []
+    return render(workflow, action, settings, code_files())  # type: ignore[arg-type]
+
+
+def _log(workflow: LLMWorkflow, status: LLMWorkflowStatus, step: Transition) -> None:
+    stage = next((stage for stage in status.stages if stage.name == step.stage), None)
+    where = _where((workflow.metadata.namespace, workflow.metadata.name))
+    more = {"stage": step.stage, "attempt": stage.attempt if stage else None, "reason": step.reason}
+    logger.info("%s -> %s %s", step.before, step.after, step.message, extra={**where, **more})
+
+
+def _time(before: LLMWorkflowStatus, after: LLMWorkflowStatus, now: datetime) -> None:
+    """Observe how long the stages took that came to an end."""
+    ended = {stage.name for stage in before.stages if stage.state in _ENDED}
+    for stage in after.stages:
+        if stage.state in _ENDED and stage.name not in ended and stage.started_at and not stage.reused:
+            seconds = (now - datetime.fromisoformat(stage.started_at)).total_seconds()
+            metrics.STAGE_SECONDS.labels(stage.kind, stage.state.value).observe(seconds)
+
+
+def _where(key: Key) -> dict[str, str]:
+    return {"namespace": key[0], "workflow": key[1]}

@@ -1,0 +1,108 @@
+"""A list and then its changes, for one kind of child: what vanished while nobody watched is swept."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+import aiohttp
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import LABEL_MANAGED_BY, MANAGER
+from llmworkflow.kube import metrics
+from llmworkflow.kube.cache import Cache, Key
+from llmworkflow.kube.children import record_of
+from llmworkflow.kube.client import Api
+from llmworkflow.kube.errors import ApiError
+from llmworkflow.kube.resources import Resource
+
+# The server sends these alone, so that the RayJobs of others cost nothing here.
+SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
+PAGE = 500
+RETRY_SECONDS, ABSENT_SECONDS = 2.0, 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class ChildWatch:
+    """Keeps the cache right for one kind in one namespace, or in all."""
+
+    def __init__(
+        self, api: Api, cache: Cache, resource: Resource, namespace: str, changed: Callable[[Key], None]
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._resource = resource
+        self._namespace = namespace
+        self._changed = changed
+        self.synced = asyncio.Event()
+        self.absent = False
+        """Whether the API server has no such kind."""
+
+    async def run(self) -> None:
+        """List and watch, again and again, until cancelled."""
+        while True:
+            try:
+                version = await self._list()
+                self.absent = False
+                self.synced.set()
+                await self._follow(version)
+            except (ApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                await self._bear(error)
+
+    async def _bear(self, error: Exception) -> None:
+        """Wait before the next list; a kind that is not there is looked for again and again."""
+        if isinstance(error, ApiError) and error.status == 404:
+            if not self.absent:
+                logger.warning(
+                    "the API server has no %s of %s", self._resource.kind, self._resource.api_version
+                )
+            self.absent = True
+            self.synced.set()
+            await asyncio.sleep(ABSENT_SECONDS)
+            return
+        if not (isinstance(error, ApiError) and error.status == 410):
+            logger.warning("watching %s: %s", self._resource.kind, error)
+        metrics.WATCH_RESTARTS.labels(self._resource.kind).inc()
+        await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
+
+    async def _list(self) -> str:
+        """Take over a complete list, page by page; returns its version."""
+        seen: set[str] = set()
+        query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
+        while True:
+            page = await self._api.list(self._resource, self._namespace, **query)
+            for child in page["items"]:
+                seen.add(child["metadata"]["uid"])
+                self._put(child)
+            query["continue"] = page["metadata"].get("continue", "")
+            if not query["continue"]:
+                break
+        for gone in self._cache.sweep(self._resource.kind, self._namespace, seen):
+            self._changed(gone.key)
+        version: str = page["metadata"]["resourceVersion"]
+        return version
+
+    async def _follow(self, version: str) -> None:
+        """Take over changes; when the server ends a watch in order, another goes on from where it ended."""
+        while True:
+            async for event in self._api.watch(self._resource, self._namespace, version, SELECTOR):
+                version = self._take(event, version)
+
+    def _take(self, event: JsonObject, version: str) -> str:
+        child = event["object"]
+        if event["type"] == "ERROR":
+            raise ApiError(child.get("code", 0), child.get("reason", ""), child.get("message", ""))
+        if event["type"] == "DELETED":
+            record = record_of(child | {"kind": self._resource.kind})
+            if self._cache.remove(record):
+                self._changed(record.key)
+        elif event["type"] != "BOOKMARK":
+            self._put(child)
+        return str(child["metadata"]["resourceVersion"])
+
+    def _put(self, child: JsonObject) -> None:
+        record = record_of(child | {"kind": self._resource.kind})  # items of a list do not say what they are
+        if self._cache.put(record, time.monotonic()):
+            self._changed(record.key)
