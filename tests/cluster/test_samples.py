@@ -11,7 +11,7 @@ import pytest
 
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.core.report import JobReport, parse_report
-from llmworkflow.local.code import code_files
+from llmworkflow.job_code import code_files
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings
 
