@@ -184,10 +184,10 @@ class FakeDashboard:
         if path == "/-/healthz":
             return Answer(200, "success")
         return Answer(
-            *respond(PodFiles(self._api, head), cluster.serve_config, self._serve_script(head), path)
+            *respond(PodFiles(self._api, head), cluster.serve_config, self._serve_script(cluster), path)
         )
 
-    def _has_served(self, cluster: Cluster, pod: Pod) -> bool:
+    def _has_served(self, cluster: Cluster) -> bool:
         """Whether the proxies of a cluster have had replicas: from then on they are healthy, whatever those are."""
         script = self._serve_script(cluster)
         cluster.served |= any(script.at(since) == "RUNNING" for since in list(cluster.applications.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ GPUS_PER_NODE = 64
 _GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 Pod = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -65,7 +68,6 @@ class FakeKubelet:
         self._addresses = (f"198.18.{n // 250}.{n % 250 + 1}" for n in itertools.count())
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-kubelet", daemon=True)
-        self.errors: list[str] = []
 
     def start(self) -> None:
         """Join the cluster with a node of every kind, and look after their pods from now on."""
@@ -134,7 +136,7 @@ class FakeKubelet:
             except UNAVAILABLE:
                 continue
             except ApiError as error:
-                self.errors.append(str(error))
+                logger.warning("the fake kubelet was refused: %s", error)
 
     def _look_after(self, pod: Pod) -> None:
         if pod["metadata"].get("deletionTimestamp"):
