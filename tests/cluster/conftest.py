@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def install(api: Api) -> None:
     api.apply(read_yaml(OWN_CRD))
     install_crds(api)
     for crd in CRDS:
-        eventually(lambda crd=crd: _established(api, crd), 30, f"{crd} is established")
+        eventually(partial(_established, api, crd), 30, f"{crd} is established")
 
 
 @pytest.fixture

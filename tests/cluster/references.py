@@ -45,7 +45,8 @@ def mounted_file(pod: Pod, path: str, find: Find) -> str | None:
             if path.startswith(folder):
                 name = next((name for volume, _, name in _volumes(pod) if volume == mount["name"]), None)
                 content = (find("ConfigMap", name) if name else None) or {}
-                return content.get("data", {}).get(path.removeprefix(folder))
+                text: str | None = content.get("data", {}).get(path.removeprefix(folder))
+                return text
     return None
 
 

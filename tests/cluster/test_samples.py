@@ -159,13 +159,12 @@ def test_all_goes_with_the_workflow(cluster: Cluster) -> None:
 
 def _admit(run: Run, job: str) -> None:
     """Do as Kueue does when there is room."""
-    eventually(
-        lambda: (
-            run.cluster.api.get("RayJob", job, run.namespace)["status"]["jobDeploymentStatus"] == "Suspended"
-        ),
-        SECONDS,
-        "the job waits to be admitted",
-    )
+
+    def waits() -> bool:
+        found = run.cluster.api.get("RayJob", job, run.namespace) or {}
+        return bool(found.get("status", {}).get("jobDeploymentStatus") == "Suspended")
+
+    eventually(waits, SECONDS, "the job waits to be admitted")
     run.cluster.api.patch("RayJob", job, run.namespace, {"spec": {"suspend": False}})
 
 
