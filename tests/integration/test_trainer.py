@@ -96,18 +96,24 @@ def test_packed_and_padded_training_reach_the_same_loss(
     config: Config, demo: tuple[list[Any], list[Any]]
 ) -> None:
     """On the demo's model and rows. A step sees all rows either way, so gradients are the same but for rounding."""
-    rows, validation = demo[0][:128], demo[1]
-    training = {"maxLength": 256, "globalBatchSize": 128, "numTrainEpochs": 15, "learningRate": 2e-3}
+    rows, validation = demo[0][:64], demo[1][:32]
+    training = {
+        "maxLength": 256,
+        "globalBatchSize": 64,
+        "numTrainEpochs": 10,
+        "learningRate": 5e-3,
+        "loggingSteps": 1,
+    }
     shapes = {
-        "padded": {"perDeviceTrainBatchSize": 32},
-        "packed": {"perDeviceTrainBatchSize": 4, "packing": True},
+        "padded": {"perDeviceTrainBatchSize": 64},
+        "packed": {"perDeviceTrainBatchSize": 16, "packing": True},
     }
     results = {}
     for name, shape in shapes.items():
         changes = {"model": {"source": "volume:demo"}, "stage": {"revision": name}}
         results[name], reports = run(config(training=training | shape, **changes), rows, validation)
-        assert results[name]["steps"] == 15
-        assert results[name]["evalLoss"] < 0.5 * reports[0]["loss"]
+        assert results[name]["steps"] == 10
+        assert results[name]["evalLoss"] < 0.8 * reports[0]["loss"]
     assert results["packed"]["evalLoss"] == pytest.approx(results["padded"]["evalLoss"], rel=0.01)
 
 
@@ -123,6 +129,12 @@ def test_accumulated_and_whole_batches_have_the_same_loss(config: Config) -> Non
     whole, _ = run(config(training=training | {"perDeviceTrainBatchSize": 8}))
     parts, _ = run(config(training=training | {"perDeviceTrainBatchSize": 2}, stage={"revision": "parts"}))
     assert parts["trainLoss"] == pytest.approx(whole["trainLoss"], rel=1e-3)
+
+
+def losses(folder: Path) -> list[Any]:
+    """Step and losses of each record of a curve, without what it took."""
+    curve = [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    return [(record["step"], record.get("loss"), record.get("eval_loss")) for record in curve]
 
 
 def test_resumed_run_equals_an_uninterrupted_one(config: Config, tmp_path: Path) -> None:
@@ -146,8 +158,9 @@ def test_resumed_run_equals_an_uninterrupted_one(config: Config, tmp_path: Path)
     for metric in ("trainLoss", "evalLoss"):
         assert resumed[metric] == whole[metric]
     second = output(tmp_path).with_name("2")
-    for name in ("adapter/adapter_model.safetensors", "training.jsonl"):
-        assert (second / name).read_bytes() == (output(tmp_path) / name).read_bytes()
+    weights = "adapter/adapter_model.safetensors"
+    assert (second / weights).read_bytes() == (output(tmp_path) / weights).read_bytes()
+    assert losses(second) == losses(output(tmp_path))
 
 
 def test_best_checkpoint_of_an_earlier_attempt_is_published(config: Config, tmp_path: Path) -> None:
@@ -283,9 +296,7 @@ def test_extra_arguments_are_checked_before_a_worker_starts(
     assert caught.value.reason == "OptionInvalid"
 
 
-@pytest.mark.parametrize(
-    "training", [{"lrSchedulerType": "cosin"}, {"extra": {"optim": "adamw"}}, {"extra": {"loss_type": "x"}}]
-)
+@pytest.mark.parametrize("training", [{"lrSchedulerType": "cosin"}, {"extra": {"optim": "adamw"}}])
 def test_values_that_trl_refuses_are_told_as_such(config: Config, training: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"fineTune\.training: TRL.*refuses") as caught:
         run(config(training=training))
