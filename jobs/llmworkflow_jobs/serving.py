@@ -46,6 +46,8 @@ from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
 
 # Name of the ingress's deployment, by which it gets its user_config.
 INGRESS = "LLMIngress"
+# For so long a replica that is to go, after a surge or when the load is less, goes on with the answers it has begun.
+_DRAIN_SECONDS = 60
 
 
 def build(args: Mapping[str, str]) -> Any:
@@ -53,6 +55,7 @@ def build(args: Mapping[str, str]) -> Any:
     job = job_config.load(args["config"])
     described = {served["modelId"]: llm_config(job, served) for served in job.section["models"]}
     options = LLMIngress.get_deployment_options(list(described.values()))
+    options["graceful_shutdown_timeout_s"] = _DRAIN_SECONDS
     ingress = serve.deployment(make_fastapi_ingress(LLMIngress, app=_web_application(job)), name=INGRESS)
     return ingress.options(**options).bind(
         llm_deployments={name: build_llm_deployment(config) for name, config in described.items()},
@@ -84,7 +87,10 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
             **engine.arguments(job, chosen, served),
         },
         lora_config={"max_num_adapters_per_replica": served["lora"]["perReplica"]} if has_adapter else None,
-        deployment_config={"autoscaling_config": _autoscaling(served["replicas"])},
+        deployment_config={
+            "autoscaling_config": _autoscaling(served["replicas"]),
+            "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+        },
         server_cls=AdapterServer,
         experimental_configs={JOB: job},
         **_files(chosen),
