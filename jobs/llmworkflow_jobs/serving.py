@@ -47,13 +47,20 @@ from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
 # Name of the ingress's deployment, by which it gets its user_config.
 INGRESS = "LLMIngress"
 
+# Ray's own, and what the endpoint says of itself.
+_ENDPOINTS = {
+    **ray_ingress.DEFAULT_ENDPOINTS,
+    "report": lambda app: app.get(api_keys.REPORT_PATH, response_model=None),
+}
+
 
 def build(args: Mapping[str, str]) -> Any:
     """The Serve application of the endpoint that the configuration at `args["config"]` describes. Raises JobError."""
     job = job_config.load(args["config"])
     described = {served["modelId"]: llm_config(job, served) for served in job.section["models"]}
     options = LLMIngress.get_deployment_options(list(described.values()))
-    ingress = serve.deployment(make_fastapi_ingress(LLMIngress, app=_web_application(job)), name=INGRESS)
+    web = make_fastapi_ingress(LLMIngress, endpoint_map=_ENDPOINTS, app=_web_application(job))
+    ingress = serve.deployment(web, name=INGRESS)
     return ingress.options(**options).bind(
         llm_deployments={name: build_llm_deployment(config) for name, config in described.items()},
         model_cards={name: to_model_metadata(name, config) for name, config in described.items()},

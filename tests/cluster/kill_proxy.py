@@ -16,7 +16,7 @@ from llmworkflow.local.machine import HOST
 
 # Kept alive without these, the operator's own doings are done; what it tells people may be lost with it.
 _NOT_COUNTED = ("/leases", "/events")
-_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host", "keep-alive"}
+_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 @dataclass(frozen=True)
