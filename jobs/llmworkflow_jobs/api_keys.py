@@ -11,6 +11,8 @@ from typing import Any
 from llmworkflow_jobs.errors import JobError
 
 KEYS_ENV = "LLMWORKFLOW_API_KEYS"
+# Where the endpoint tells what came of its verification: the operator reads that, and has no key.
+REPORT_PATH = "/llmworkflow/report"
 
 _HEADER = b"authorization"
 _REFUSAL = {
@@ -49,7 +51,7 @@ class KeyGuard:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         # A browser asks by OPTIONS whether it may send a key, and cannot send one with that.
-        if scope["type"] != "http" or scope["method"] == "OPTIONS":
+        if scope["type"] != "http" or scope["method"] == "OPTIONS" or scope["path"] == REPORT_PATH:
             await self._app(scope, receive, send)
         elif self._admits(_brought(scope)):
             headers = [(name, value) for name, value in scope["headers"] if name.lower() != _HEADER]

@@ -51,6 +51,11 @@ class LLMIngress(OpenAiIngress):
         self._coming: Sequence[str] = ()  # names that a change under way brings
         self._moved = asyncio.Event()  # whether none is under way
         self._change: asyncio.Task[None] | None = None
+        self._told: dict[str, Any] = {}  # what was reported last
+
+    async def report(self) -> dict[str, Any]:
+        """What came of the latest change: a verdict. Empty until there is one."""
+        return self._told
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Begin to change to `user_config`; a change that is still under way is given up.
@@ -83,6 +88,7 @@ class LLMIngress(OpenAiIngress):
             self._coming = ()
             self._moved.set()
         report.verification(verdict)
+        self._told = report.document
 
     async def _loaded(self, aliases: Mapping[str, Any]) -> dict[str, Route | None]:
         """The route of every name, once every replica has the adapter behind it."""

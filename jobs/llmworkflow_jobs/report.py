@@ -95,6 +95,11 @@ class Report:
         self._lock = threading.Lock()
 
     @property
+    def document(self) -> dict[str, Any]:
+        """What was written last."""
+        return dict(self._document)
+
+    @property
     def digests(self) -> dict[str, str]:
         """What `resolved` recorded."""
         return dict(self._document["resolved"])

@@ -46,6 +46,14 @@ from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
 
 # Name of the ingress's deployment, by which it gets its user_config.
 INGRESS = "LLMIngress"
+# For so long a replica that is to go, after a surge or when the load is less, goes on with the answers it has begun.
+_DRAIN_SECONDS = 60
+
+# Ray's own, and what the endpoint says of itself.
+_ENDPOINTS = {
+    **ray_ingress.DEFAULT_ENDPOINTS,
+    "report": lambda app: app.get(api_keys.REPORT_PATH, response_model=None),
+}
 
 
 def build(args: Mapping[str, str]) -> Any:
@@ -53,7 +61,9 @@ def build(args: Mapping[str, str]) -> Any:
     job = job_config.load(args["config"])
     described = {served["modelId"]: llm_config(job, served) for served in job.section["models"]}
     options = LLMIngress.get_deployment_options(list(described.values()))
-    ingress = serve.deployment(make_fastapi_ingress(LLMIngress, app=_web_application(job)), name=INGRESS)
+    options["graceful_shutdown_timeout_s"] = _DRAIN_SECONDS
+    web = make_fastapi_ingress(LLMIngress, endpoint_map=_ENDPOINTS, app=_web_application(job))
+    ingress = serve.deployment(web, name=INGRESS)
     return ingress.options(**options).bind(
         llm_deployments={name: build_llm_deployment(config) for name, config in described.items()},
         model_cards={name: to_model_metadata(name, config) for name, config in described.items()},
@@ -84,7 +94,10 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
             **engine.arguments(job, chosen, served),
         },
         lora_config={"max_num_adapters_per_replica": served["lora"]["perReplica"]} if has_adapter else None,
-        deployment_config={"autoscaling_config": _autoscaling(served["replicas"])},
+        deployment_config={
+            "autoscaling_config": _autoscaling(served["replicas"]),
+            "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
+        },
         server_cls=AdapterServer,
         experimental_configs={JOB: job},
         **_files(chosen),

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,7 +16,7 @@ from llmworkflow.local.machine import HOST
 
 # Kept alive without these, the operator's own doings are done; what it tells people may be lost with it.
 _NOT_COUNTED = ("/leases", "/events")
-_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host", "keep-alive"}
+_HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ class KillProxy:
             self._kill()
             return web.Response(status=502)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        url = f"{self._server}{request.path_qs}"
         async with self._session.request(
-            request.method, f"{self._server}{request.path_qs}", headers=headers, data=body, ssl=self._context
+            request.method, url, headers=headers, data=body or None, ssl=self._context
         ) as answer:
             if _is_counted(write) and answer.status < 300:
                 self.writes.append(write)
@@ -94,10 +96,11 @@ class KillProxy:
 async def _passed_on(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
     kept = {key: value for key, value in answer.headers.items() if key.lower() not in _HOP_BY_HOP}
     response = web.StreamResponse(status=answer.status, headers=kept)
-    await response.prepare(request)
-    async for chunk in answer.content.iter_any():
-        await response.write(chunk)
-    await response.write_eof()
+    with suppress(ConnectionError):  # of an operator that was killed
+        await response.prepare(request)
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
     return response
 
 

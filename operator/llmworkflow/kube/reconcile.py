@@ -29,8 +29,10 @@ from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.writes import QUIET_SECONDS, is_quiet
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.manifests import render
+from llmworkflow.render.settings import Settings
 
 ABSENT_SECONDS = 10.0  # between looks at a workflow while KubeRay is not there
+AGAIN_SECONDS = 0.2  # until the cluster is likely to be seen as it is
 ACTED_SECONDS = 5.0  # after an action, whose event may have been seen already
 _FOREVER = float("inf")
 _ENDED = (StageState.SUCCEEDED, StageState.FAILED, StageState.SERVING)
@@ -70,14 +72,18 @@ class Reconciler:
         """Look at a workflow; returns after how many seconds to look again, None when it is gone."""
         with metrics.RECONCILE_SECONDS.time():
             try:
-                return await self._look(key)
+                again = await self._look(key)
             except (AgainError, NotLeadingError) as error:
+                metrics.RECONCILES.labels("again").inc()
                 logger.debug("looks again: %s", error, extra=_where(key))
-                return 0.2
+                return AGAIN_SECONDS
             except ApiError as error:
-                if error.status == 409:  # the workflow changed since it was read
-                    return 0.0
-                raise
+                if error.status != 409:
+                    raise
+                metrics.RECONCILES.labels("conflict").inc()
+                return 0.0  # the workflow changed since it was read
+            metrics.RECONCILES.labels("done").inc()
+            return again
 
     async def _look(self, key: Key) -> float | None:
         live = await self._api.get(LLM_WORKFLOW, *key)
@@ -183,10 +189,10 @@ class Reconciler:
                 logger.warning("an event was not published: %s", error)
 
 
-def _manifests(workflow: LLMWorkflow, action: Action, settings: object) -> list[JsonObject]:
+def _manifests(workflow: LLMWorkflow, action: Action, settings: Settings) -> list[JsonObject]:
     if isinstance(action, DeleteChild):
         return []
-    return render(workflow, action, settings, code_files())  # type: ignore[arg-type]
+    return render(workflow, action, settings, code_files())
 
 
 def _log(workflow: LLMWorkflow, status: LLMWorkflowStatus, step: Transition) -> None:

@@ -40,6 +40,7 @@ class Services:
         self._logs = logs
         self._applications: dict[str, list[Application]] = {}  # of each service, the endpoint first
         self._successors: dict[str, Application] = {}  # of endpoints, beside which they start
+        self._retiring: dict[str, Application] = {}  # endpoints whose place was taken
         self._refused: dict[str, str] = {}
         self._ready_before: set[str] = set()
         self.url = f"http://{HOST}:{port}"
@@ -95,6 +96,7 @@ class Services:
     def _forget(self, name: str) -> None:
         """Forget what was noted about an earlier configuration."""
         self._successors.pop(name, None)
+        self._retiring.pop(name, None)
         self._refused.pop(name, None)
         self._ready_before.discard(name)
 
@@ -106,7 +108,7 @@ class Services:
             json={
                 "proxy_location": "HeadOnly",
                 "http_options": self._http_options,
-                "applications": [*applications, *self._successors.values()],
+                "applications": [*applications, *self._successors.values(), *self._retiring.values()],
             },
         )
         return f"Ray Serve refused the configuration: {answer.text[:800]}" if answer.is_error else ""
@@ -114,6 +116,8 @@ class Services:
     def _seen(self, name: str, states: dict[str, Any], verdict: bool | None) -> tuple[ChildPhase, str]:
         if refusal := self._refused.get(name):
             return ChildPhase.FAILED, refusal
+        if self._retiring.pop(name, None):
+            self._deploy()
         successor = self._successors.get(name)
         parts = [*self._applications[name], *([successor] if successor else [])]
         phase, message = _worst(parts, states)
@@ -130,9 +134,10 @@ class Services:
         return phase, message
 
     def _take_over(self, name: str, successor: Application) -> None:
-        """Put a successor in the place of the endpoint, in one step, so that no request is without either."""
+        """Put a successor in the place of the endpoint, which answers what it has and goes at the next look."""
         endpoint, *others = self._applications[name]
         self._applications[name] = [{**successor, "route_prefix": endpoint["route_prefix"]}, *others]
+        self._retiring[name] = {**endpoint, "route_prefix": f"/{endpoint['name']}"}
         del self._successors[name]
         if refusal := self._deploy():
             self._refused[name] = refusal

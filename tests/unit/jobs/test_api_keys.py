@@ -69,3 +69,8 @@ def test_no_endpoint_without_a_key_is_left_open(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv(api_keys.KEYS_ENV, text)
     with pytest.raises(JobError, match="apiKeysFrom holds no key"):
         api_keys.KeyGuard(application)
+
+
+async def test_verdict_is_told_without_a_key(client: httpx.AsyncClient) -> None:
+    assert (await client.get(api_keys.REPORT_PATH)).status_code == 200
+    assert (await client.get(f"{api_keys.REPORT_PATH}/v1/models")).status_code == 401

@@ -128,8 +128,9 @@ def test_other_engines_come_beside_and_take_over_once_verified(
     assert phase(services) is ChildPhase.RUNNING
     assert NAME in running.routes  # nothing is known of its answers yet
     assert phase(services, verdict=True) is ChildPhase.RUNNING
-    assert running.routes == {successor: "/", "router": "/route"}
+    assert running.routes == {successor: "/", "router": "/route", NAME: f"/{NAME}"}
     assert [phase(services, True), phase(services, True)] == [ChildPhase.RUNNING, ChildPhase.READY]
+    assert running.routes == {successor: "/", "router": "/route"}
 
     services.apply(NAME, config("b", adapter="two"), surge=True)
 

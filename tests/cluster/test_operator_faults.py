@@ -1,0 +1,175 @@
+"""Faults around the operator: it is away, it is twice, the API server is away, the workflow is another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .api import condition, eventually
+from .conftest import Cluster
+from .operator_process import OperatorProcess, install
+from .scripts import NEVER_ENDS, JobScript
+from .workflows import NAME, begin, left, states, told, wait_for, workflow
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture
+def operators(cluster: Cluster, tmp_path: Path) -> Iterator[list[OperatorProcess]]:
+    """Two, of which one acts."""
+    install(cluster.api)
+    found = [OperatorProcess(cluster, tmp_path, name) for name in ("first", "second")]
+    yield found
+    for operator in found:
+        operator.stop()
+
+
+def jobs(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
+    return cluster.api.list("RayJob", namespace)
+
+
+def in_state(cluster: Cluster, namespace: str, stage: str, state: str) -> None:
+    eventually(
+        lambda: states(cluster.api, namespace).get(stage) == state,
+        60,
+        f"{stage} is {state}; {told(cluster.api, namespace)}",
+    )
+
+
+def test_two_operators_and_the_acting_one_dies(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    first, second = operators
+    first.start_up()
+    eventually(lambda: "leader" in first.readiness(), 60, "the first acts")
+    second.start_up()
+    assert "standby" in second.readiness()
+    cluster.dashboard.script_job(namespace, "tune", JobScript(seconds=3))
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    first.kill()
+    wait_for(cluster, namespace, "Ready", seconds=120)
+    assert "leader" in second.readiness()
+    submitted = {stage: ids for (_, stage), ids in cluster.dashboard.submissions.items() if _ == namespace}
+    assert all(len(ids) == 1 for ids in submitted.values())
+
+
+def test_api_server_away_and_history_forgotten_meanwhile(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operator = operators[0]
+    operator.start_up()
+    cluster.dashboard.script_job(namespace, "tune", JobScript(seconds=3))
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    with cluster.control_plane.away():
+        eventually(lambda: "standby" in operator.readiness(), 30, "it does not act without its lease")
+        cluster.control_plane.compact()
+    wait_for(cluster, namespace, "Ready", seconds=120)
+    assert operator.get("/healthz").is_success
+    submitted = {stage: ids for (_, stage), ids in cluster.dashboard.submissions.items() if _ == namespace}
+    assert all(len(ids) == 1 for ids in submitted.values())
+
+
+def test_deleted_while_the_operator_is_down(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operator = operators[0]
+    operator.start_up()
+    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    operator.kill()
+    cluster.api.delete("LLMWorkflow", NAME, namespace)
+    eventually(lambda: not left(cluster.api, namespace), 60, "nothing is left")
+
+
+def test_deleted_and_made_again_with_the_same_name(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operator = operators[0]
+    operator.start_up()
+    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS, JobScript())
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    (before,) = jobs(cluster, namespace)
+    cluster.api.delete("LLMWorkflow", NAME, namespace)
+    eventually(lambda: cluster.api.get("LLMWorkflow", NAME, namespace) is None, 30, "the first is gone")
+    cluster.api.apply(workflow(namespace))
+    wait_for(cluster, namespace, "Ready", seconds=120)
+    names = {job["metadata"]["name"] for job in jobs(cluster, namespace)}
+    assert before["metadata"]["name"] not in names
+
+
+def test_job_deleted_by_hand_is_another_attempt_and_one_edited_is_made_anew(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operators[0].start_up()
+    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    (first,) = jobs(cluster, namespace)
+    cluster.kubectl("-n", namespace, "delete", "rayjob", first["metadata"]["name"], "--wait=false")
+    eventually(lambda: _attempt(cluster, namespace) == 2, 60, "a second attempt follows")
+    in_state(cluster, namespace, "tune", "Running")
+    (second,) = jobs(cluster, namespace)
+    edit = '{"spec": {"entrypoint": "python -m something_else"}}'
+    cluster.kubectl(
+        "-n", namespace, "patch", "rayjob", second["metadata"]["name"], "--type=merge", "-p", edit
+    )
+    eventually(
+        lambda: _other(cluster, namespace, second["metadata"]["uid"]),
+        60,
+        "the job is made anew as the spec says",
+    )
+    assert _attempt(cluster, namespace) == 2
+
+
+def test_what_cannot_be_done_is_said_and_picked_up(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operators[0].start_up()
+    begin(cluster, namespace, ray={"accelerator": {"name": "unheard-of"}})
+    found = wait_for(cluster, namespace, "Stalled", seconds=60)
+    assert "unheard-of" in condition(found, "Stalled")["message"]
+    assert jobs(cluster, namespace) == []
+    cluster.api.apply(workflow(namespace))
+    wait_for(cluster, namespace, "Ready", seconds=120)
+
+
+def test_at_rest_nothing_is_written(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operator = operators[0]
+    operator.start_up()
+    begin(cluster, namespace)
+    wait_for(cluster, namespace, "Ready", seconds=120)
+    eventually(lambda: not jobs(cluster, namespace), 30, "the jobs that are done are gone")
+    before = cluster.api.get("LLMWorkflow", NAME, namespace)
+    cluster.api.patch("LLMWorkflow", NAME, namespace, {"metadata": {"labels": {"looked": "at"}}})
+    looks = operator.metric("llmworkflow_reconcile_seconds_count")
+    eventually(
+        lambda: operator.metric("llmworkflow_reconcile_seconds_count") > looks, 30, "it looked at it again"
+    )
+    after = cluster.api.get("LLMWorkflow", NAME, namespace)
+    assert before is not None
+    assert after is not None
+    assert after["status"] == before["status"]
+    assert not [m for m in after["metadata"] if m == "finalizers"]
+    assert "annotations" not in after["metadata"]
+
+
+def _attempt(cluster: Cluster, namespace: str) -> int:
+    found = cluster.api.get("LLMWorkflow", NAME, namespace) or {}
+    attempt: int = found["status"]["stages"][0]["attempt"]
+    return attempt
+
+
+def _other(cluster: Cluster, namespace: str, uid: str) -> bool:
+    return any(
+        job["metadata"]["uid"] != uid and job["spec"]["entrypoint"].endswith("fine_tune")
+        for job in jobs(cluster, namespace)
+    )

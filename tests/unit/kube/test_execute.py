@@ -1,0 +1,106 @@
+"""Actions: each may be begun again at any point, and none touches what is not the workflow's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Work
+from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.errors import AgainError
+from llmworkflow.kube.execute import Executor
+
+from .builders import metadata, rayjob, rayservice
+from .fake_api import FakeApi
+
+NAME = "viggo-tune-1"
+CREATE = CreateChild("RayJob", NAME, Work("tune", "fineTune", "1a1a", 1))
+APPLY = ApplyService("viggo-chat", "uid-viggo-chat", Work("chat", "serve", "2b2b", 2))
+
+
+def config_map(name: str, spec_hash: str = "h1", **content: Any) -> dict[str, Any]:
+    described = metadata(name, annotations={"llmworkflow.io/spec-hash": spec_hash})
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": described, **content}
+
+
+def manifests(spec_hash: str = "h1") -> list[dict[str, Any]]:
+    code = config_map("code", spec_hash, immutable=True, data={"a.py": ""})
+    return [code, config_map("report", spec_hash), rayjob()]
+
+
+def executor(api: FakeApi) -> tuple[Executor, Cache]:
+    cache = Cache()
+    return Executor(api, cache), cache  # type: ignore[arg-type]
+
+
+async def test_companions_come_before_the_child_which_is_known_at_once() -> None:
+    api = FakeApi()
+    acts, cache = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.writes == ["apply ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
+    assert [record.name for record in cache.of(("team", "viggo"))] == [NAME]
+
+
+async def test_what_is_there_as_rendered_is_not_written_again() -> None:
+    api = FakeApi(*manifests()[:2])
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.writes == [f"create RayJob {NAME}"]
+
+
+async def test_immutable_companion_with_another_content_is_made_anew() -> None:
+    api = FakeApi(*manifests("h0")[:2])
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.writes[:2] == ["delete ConfigMap code", "apply ConfigMap code"]
+
+
+async def test_report_of_an_earlier_run_is_emptied() -> None:
+    api = FakeApi(config_map("report", data={"report.json": "{}"}))
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, [config_map("report"), rayjob()])
+    assert "merge ConfigMap report" in api.writes
+    assert "data" not in api.objects["ConfigMap", "report"]
+
+
+async def test_name_that_is_taken_is_looked_at_and_left_alone() -> None:
+    foreign = rayjob(labels={}, ownerReferences=[])
+    api = FakeApi(foreign)
+    acts, _ = executor(api)
+    with pytest.raises(AgainError, match="is there already"):
+        await acts.carry_out("team", CREATE, [rayjob()])
+    assert api.writes == []
+
+
+async def test_service_is_replaced_and_what_others_keep_in_its_metadata_stays() -> None:
+    live = rayservice(spec={"suspend": False, "byHand": True})
+    live["metadata"] |= {"finalizers": ["ray.io/x"], "managedFields": [{}]}
+    live["metadata"]["annotations"] |= {"theirs": "kept"}
+    api = FakeApi(live)
+    acts, _ = executor(api)
+    await acts.carry_out("team", APPLY, [rayservice()])
+    found = api.objects["RayService", "viggo-chat"]
+    assert found["metadata"]["finalizers"] == ["ray.io/x"]
+    assert found["metadata"]["annotations"]["theirs"] == "kept"
+    assert found["spec"] == rayservice()["spec"] | {"suspend": False}
+
+
+@pytest.mark.parametrize("change", [{"uid": "another"}, {"deletionTimestamp": "now"}])
+async def test_service_that_is_another_one_or_goes_is_not_replaced(change: dict[str, str]) -> None:
+    live = rayservice()
+    live["metadata"] |= change
+    api = FakeApi(live)
+    acts, _ = executor(api)
+    with pytest.raises(AgainError):
+        await acts.carry_out("team", APPLY, [rayservice()])
+    assert api.writes == []
+
+
+async def test_only_the_very_child_is_deleted() -> None:
+    api = FakeApi(rayjob())
+    acts, _ = executor(api)
+    with pytest.raises(AgainError):
+        await acts.carry_out("team", DeleteChild("RayJob", NAME, "another", "tune"), [])
+    await acts.carry_out("team", DeleteChild("RayJob", NAME, f"uid-{NAME}", "tune"), [])
+    assert api.writes == [f"delete RayJob {NAME}"]

@@ -1,0 +1,36 @@
+"""Progress waits for its turn; everything else is written at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmworkflow.api.status import Child, LLMWorkflowStatus, Progress, StageState, StageStatus
+from llmworkflow.kube.writes import is_quiet
+
+BEFORE = StageStatus(name="tune", kind="fineTune", child=Child(kind="RayJob", name="a"))
+
+
+def status(**changes: object) -> LLMWorkflowStatus:
+    return LLMWorkflowStatus(phase="Running", stages=[BEFORE.model_copy(update=changes)])
+
+
+@pytest.mark.parametrize(
+    ("after", "quiet"),
+    [
+        (status(progress=Progress(percent=10)), True),
+        (status(child=Child(kind="RayJob", name="a", uid="1")), True),
+        (status(child=Child(kind="RayJob", name="b", uid="1")), False),
+        (status(child=None), False),
+        (status(state=StageState.RUNNING, progress=Progress(percent=10)), False),
+        (status(message="pods wait"), False),
+        (status().model_copy(update={"phase": "Serving"}), False),
+        (LLMWorkflowStatus(phase="Running"), False),
+    ],
+)
+def test_what_is_quiet(after: LLMWorkflowStatus, quiet: bool) -> None:
+    assert is_quiet(status(), after) is quiet
+
+
+def test_uid_that_changes_is_news() -> None:
+    known = status(child=Child(kind="RayJob", name="a", uid="1"))
+    assert not is_quiet(known, status(child=Child(kind="RayJob", name="a", uid="2")))
