@@ -12,10 +12,8 @@ import openai
 import psutil
 import pytest
 
-from llmworkflow.local.home import WorkflowHome
-
 from .harness import Command, Workflow, stage_of, wait_until
-from .load import Load
+from .load import QUESTION, Load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
@@ -40,7 +38,7 @@ def workflow(command: Command, demo_workflow: Workflow) -> Workflow:
     workflow["spec"]["stages"] = [stage_of(workflow, name) for name in ("tune", "score", "chat")]
     stage_of(workflow, "tune")["fineTune"]["training"] |= {"maxSteps": 16, "saveSteps": 16}
     stage_of(workflow, "score")["batch"]["input"]["limit"] = 100
-    stage_of(workflow, "score")["gates"] = [{"metric": "exactMatch", "min": 0.05}]
+    stage_of(workflow, "score")["gates"] = [{"metric": "exactMatch", "betterThan": "serving"}]
     stage_of(workflow, "chat")["serve"]["apiKeysFrom"] = {
         "secretKeyRef": {"name": "viggo-keys", "key": "keys"}
     }
@@ -124,6 +122,29 @@ def test_chat_finds_its_key(first: dict[str, Any], command: Command) -> None:
     assert answer.stdout.strip()
 
 
+@pytest.mark.parametrize(
+    "change", [{"learningRate": 0, "maxSteps": 1}, {"maxLength": 255}], ids=["worse", "equal"]
+)
+def test_what_is_no_better_is_refused_while_the_first_serves_on(
+    command: Command, workflow: Workflow, first: dict[str, Any], change: dict[str, Any]
+) -> None:
+    engines = {process.pid for process in command.engines(NAME)}
+    edited = deepcopy(workflow)
+    stage_of(edited, "tune")["fineTune"]["training"] |= change
+
+    assert command.run(edited).returncode == 1
+
+    after = command.status(NAME)
+    score = stage(after, "score")
+    difference = score["metrics"]["exactMatch"]["comparisons"]["serving"]["difference"]
+    assert (score["reason"], after["serving"]) == ("GateNotMet", first["serving"])
+    assert abs(difference) <= 0.05 if "maxLength" in change else difference < 0
+    assert "at 95 %" in score["message"]
+    assert {process.pid for process in command.engines(NAME)} == engines != set()
+    answer = command("chat", NAME, QUESTION)
+    assert (answer.returncode, bool(answer.stdout.strip())) == (0, True)
+
+
 def test_a_better_adapter_is_promoted_under_load(
     first: dict[str, Any], promoted: tuple[Workflow, dict[str, Any], Load]
 ) -> None:
@@ -142,7 +163,7 @@ def test_a_rollback_is_as_quick_and_stays(
     with load_on(first["url"]) as load:
         wait_until(lambda: len(load.answers) > 8, 60, "answers of the second adapter")
         asked = time.monotonic()
-        roll_back(command)
+        assert command("rollback", NAME, "chat").returncode == 0
         wait_until(lambda: load.first_of(before_revision), 60, "an answer of the first adapter again")
         wait_until(lambda: command.stages(NAME)["chat"]["state"] == "Serving", 60, "the verdict")
     print(f"rolled back {load.first_of(before_revision) - asked:.1f} s after it was asked for")
@@ -156,14 +177,6 @@ def test_a_rollback_is_as_quick_and_stays(
     command.run(better, timeout=120)  # the same file once more
 
     assert command.status(NAME)["serving"] == after["serving"]
-
-
-def roll_back(command: Command) -> None:
-    """What `rollback` writes: an annotation on the resource."""
-    home = WorkflowHome(command.root, "default", NAME)
-    workflow = home.load()
-    annotated = workflow.metadata.model_copy(update={"annotations": {"llmworkflow.io/rollback": "chat#once"}})
-    home.apply(workflow.model_copy(update={"metadata": annotated}))
 
 
 @pytest.mark.usefixtures("promoted")
