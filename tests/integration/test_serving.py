@@ -218,4 +218,4 @@ def claim(scored: Any, adapter: dict[str, str]) -> dict[str, str]:
     job = config.parse(scored.document | {"stage": scored.document["stage"] | {"name": "claimed"}})
     stages = scored.volume / "default/viggo"
     shutil.copytree(stages / "score/0123456789ab/1", stages / "claimed/0123456789ab/1")
-    return storage.publish(job, "rows", ["rows", "replay.jsonl"], {"model": adapter})
+    return storage.publish(job, "rows", ["rows", "replay.jsonl"], {"model": adapter, "adapters": {}})
