@@ -98,7 +98,8 @@ def _lora_arguments(model: InferenceModel) -> dict[str, Any]:
     if not model.loaded:
         return {}
     rank = max(adapter.rank for adapter in model.loaded)
-    slots = min(len(model.loaded), _ADAPTERS_AT_ONCE)
+    # One more than there are: on a CPU vLLM gives rows without an adapter the last slot, which so stays empty.
+    slots = min(len(model.loaded), _ADAPTERS_AT_ONCE) + bool(model.adapters)
     return {"enable_lora": True, "max_loras": slots, "max_lora_rank": engine_rank(rank)}
 
 
