@@ -149,8 +149,8 @@ def test_at_rest_nothing_is_written(
     wait_for(cluster, namespace, "Ready", seconds=120)
     eventually(lambda: not jobs(cluster, namespace), 30, "the jobs that are done are gone")
     before = cluster.api.get("LLMWorkflow", NAME, namespace)
-    cluster.api.patch("LLMWorkflow", NAME, namespace, {"metadata": {"labels": {"looked": "at"}}})
     looks = operator.metric("llmworkflow_reconcile_seconds_count")
+    cluster.api.patch("LLMWorkflow", NAME, namespace, {"metadata": {"labels": {"looked": "at"}}})
     eventually(
         lambda: operator.metric("llmworkflow_reconcile_seconds_count") > looks, 30, "it looked at it again"
     )
