@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import subprocess
@@ -14,11 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSION = "1.8.0"
-PACKAGE = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
-GO = Path(__file__).parent.parent / "scripts" / "go"
-BUILD_SECONDS = 600
+from .cluster.binaries import binary
+
 START_SECONDS = 30
 
 
@@ -53,7 +49,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     environment = {"ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
         process = subprocess.Popen(
-            [binary(), "--port", f"127.0.0.1:{port}", "posix", folder],
+            [binary("versitygw", "versitygw"), "--port", f"127.0.0.1:{port}", "posix", folder],
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -64,16 +60,6 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     finally:
         process.kill()
         process.wait(START_SECONDS)
-
-
-def binary() -> Path:
-    """The server's program, built the first time and kept in the user's cache."""
-    path = CACHE / f"versitygw-{VERSION}" / "versitygw"
-    if not path.exists():
-        # `go install` puts the program in its place when it is done; two at a time make the same one.
-        environment = os.environ | {"GOBIN": str(path.parent), "CGO_ENABLED": "0"}
-        subprocess.run([GO, "install", PACKAGE], env=environment, check=True, timeout=BUILD_SECONDS)
-    return path
 
 
 def _wait_until_up(server: S3Server, process: subprocess.Popen[bytes]) -> None:

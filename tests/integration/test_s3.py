@@ -16,9 +16,9 @@ from llmworkflow_jobs.config import JobConfig, parse
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import to_job_error
 
-from ..s3_server import BUILD_SECONDS, S3Server, s3_server  # noqa: TID252 - tests is on no path
+from ..s3_server import S3Server, s3_server  # noqa: TID252 - tests is on no path
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(BUILD_SECONDS)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 WAIT = 300
 Config = Callable[..., JobConfig]
