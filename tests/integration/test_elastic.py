@@ -31,7 +31,8 @@ TRAINING = {
     "learningRate": 1e-3,
     "loggingSteps": 1,
 }
-STEPS = 88
+STEPS_OF_AN_EPOCH = 11
+STEPS = 8 * STEPS_OF_AN_EPOCH
 CPUS = 8  # of the session's Ray
 
 
@@ -87,4 +88,7 @@ def test_run_that_gains_a_worker_sees_the_same_batches(
     newest = checkpoints.newest(growing)
     assert newest is not None
     assert len(list(Path(checkpoints.fetch(newest, growing)).glob("rng_state_*.pth"))) == 2
-    assert losses(growing) == pytest.approx(losses(alone), rel=1e-3)
+    for step, (found, expected) in enumerate(zip(losses(growing), losses(alone), strict=True), start=1):
+        # The last batch of an epoch is short: two workers fill it up with rows of the first, so that each has as many.
+        tolerance = 1e-2 if step % STEPS_OF_AN_EPOCH == 0 else 1e-3
+        assert found == pytest.approx(expected, rel=tolerance), f"step {step}"
