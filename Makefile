@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Newer than whatever the virtual environment was made from.
 READY := .venv/.ready
 
-.PHONY: help setup demo check format-check lint types imports generated unit test test-cluster format generate clean
+.PHONY: help setup demo check format-check lint types imports generated unit test test-long test-cluster format generate clean
 
 help: ## List the targets
 	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +16,11 @@ help: ## List the targets
 demo: setup ## Fine-tune, score and serve a small model on this machine
 	llmworkflow demo
 
-test: setup ## Run all tests but those on a cluster, with Ray and vLLM on the CPU (minutes)
-	pytest -m "not cluster"
+test: setup ## Run the tests on this machine, with Ray and vLLM on the CPU (40 minutes)
+	pytest -m "not cluster and not long"
+
+test-long: setup ## Run the tests that train and serve several models one after the other (half an hour)
+	pytest -m long
 
 test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time
 	python -m tests.cluster.binaries

@@ -19,7 +19,7 @@ from llmworkflow.demo import base_model, grammar
 from ..s3_server import S3Server, s3_server  # noqa: TID252 - tests is on no path
 from .harness import Command, Workflow, stage_of
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1500)]
 
 NAME = "bucket"
 ROWS = 320

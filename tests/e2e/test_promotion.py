@@ -15,7 +15,7 @@ import pytest
 from .harness import Command, Workflow, stage_of, wait_until
 from .load import QUESTION, Load
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 
 NAME = "promote"
 KEYS = ["sk-first-0a1b2c3d4e5f", "sk-second-9f8e7d6c5b4a", "sk-third-77aa55cc33ee"]

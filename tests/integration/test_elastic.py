@@ -15,6 +15,7 @@ from llmworkflow_jobs.training_data import TrainingRows
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.long,
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # transformers' and TRL's own, of each other
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

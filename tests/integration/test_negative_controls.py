@@ -27,7 +27,7 @@ from llmworkflow.core.view import World
 from llmworkflow.demo import base_model, grammar
 from llmworkflow_jobs import config, storage
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 
 GOOD_ENOUGH = {"metric": "exactMatch", "min": 0.8}
 BETTER_THAN_BASE = {"metric": "exactMatch", "betterThan": "base"}
