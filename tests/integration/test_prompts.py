@@ -104,14 +104,14 @@ def config(tmp_path: Path, tiny_model: Path, stage_config: Callable[..., Any]) -
     return make
 
 
-async def served(job: JobConfig, folder: str, renderer: tuple[Any, Any], messages: list[Any]) -> list[int]:
+async def served(job: JobConfig, renderer: tuple[Any, Any], messages: list[Any]) -> list[int]:
     """The ids that an endpoint of this configuration makes of a client's messages."""
     from vllm.entrypoints.chat_utils import load_chat_template
     from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
     from vllm.renderers.online_renderer import OnlineRenderer
 
     (described,) = job.section["models"]
-    arguments = serving.llm_config(job, folder, described).engine_kwargs
+    arguments = serving.llm_config(job, {**described, "loadsAdapters": False}).engine_kwargs
     model_config, made = renderer
     online = OnlineRenderer(
         model_config,
@@ -147,7 +147,7 @@ async def test_training_batch_and_endpoint_ask_alike(
         if label == IGNORED
     ]
     assert request.token_ids == trained == example["input_ids"][: len(trained)]
-    assert request.token_ids == await served(serve, folder, renderer, messages_of(row, serve.prompt))
+    assert request.token_ids == await served(serve, renderer, messages_of(row, serve.prompt))
 
     text = tokenizer.decode(request.token_ids)
     assert text.endswith(prompt.get("assistantPrefill", ""))
