@@ -75,6 +75,9 @@ def stage_document() -> Callable[..., dict[str, Any]]:
             "pinned": {},
             kind: public(model.model_validate(fields)),
         }
+        if kind == "serve":  # what the operator tells the engines beside the spec
+            served = [{**model, "loadsAdapters": False} for model in document["serve"]["models"]]
+            document["serve"] |= {"models": served, "apiKeys": False}
         if changes.get("evaluate"):
             changes["evaluate"] = public(Evaluate.model_validate(changes["evaluate"]))
         for name, change in changes.items():

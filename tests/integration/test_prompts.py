@@ -111,7 +111,7 @@ async def served(job: JobConfig, renderer: tuple[Any, Any], messages: list[Any])
     from vllm.renderers.online_renderer import OnlineRenderer
 
     (described,) = job.section["models"]
-    arguments = serving.llm_config(job, {**described, "loadsAdapters": False}).engine_kwargs
+    arguments = serving.llm_config(job, described).engine_kwargs
     model_config, made = renderer
     online = OnlineRenderer(
         model_config,

@@ -115,7 +115,6 @@ def endpoint(
         "engineKwargs": {},
     }
     document = stage_document("serve", scored.volume.as_uri(), stage={"name": "chat"}, models=[model])
-    document["serve"]["apiKeys"] = False
     (folder / "config.json").write_text(json.dumps(document))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
