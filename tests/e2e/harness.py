@@ -105,6 +105,8 @@ class Command:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 process.wait(120)
+            if process.stdout:  # of a process that was killed or waited for, and whose words nobody read
+                process.stdout.close()
         for home in (self.root / "workflows").glob("*/*/driver.json"):
             self("stop", home.parent.name, timeout=180)
 
