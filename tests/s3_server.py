@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import subprocess
 import time
 import urllib.error
@@ -12,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from llmworkflow.local.machine import free_port
 
 from .cluster.binaries import binary
 
@@ -42,7 +43,7 @@ class S3Server:
 @contextmanager
 def s3_server(folder: Path) -> Iterator[S3Server]:
     """Serve `folder` on loopback."""
-    port = _free_port()
+    port = free_port()
     server = S3Server(
         f"http://127.0.0.1:{port}", folder, secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
     )
@@ -78,10 +79,3 @@ def _answers(endpoint: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

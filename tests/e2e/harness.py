@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 import yaml
 
+from llmworkflow.local.machine import free_port
 from llmworkflow.local.ray_process import SESSION_VARIABLE
 
 CLAIM = "demo"
@@ -117,14 +117,6 @@ def wait_until(holds: Callable[[], object], seconds: float, what: str) -> None:
     while not holds():
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def stage_of(workflow: Workflow, name: str) -> dict[str, Any]:
