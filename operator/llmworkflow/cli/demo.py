@@ -113,7 +113,7 @@ def _run(file: Path, port: int, rows: Path, console: Console) -> int:
     with View(console, applied.metadata.name) as view:
         status = drive(home, port, view, ask)
     _show_scores(status, console)
-    return conclude(status, generation, console, stopped=True)
+    return conclude(status, generation, console)
 
 
 def _show_answers(status: LLMWorkflowStatus, rows: Path, console: Console) -> None:

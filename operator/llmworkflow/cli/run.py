@@ -103,12 +103,12 @@ def run_here(
         nonlocal announced
         if announced != status.observed_generation and not exit_when_ready:
             announced = status.observed_generation or 0
-            conclude(status, announced, console)
+            conclude(status, announced, console, home.load())
         return exit_when_ready
 
     with View(console, workflow.metadata.name) as view:
         status = drive(home, port, view, settled)
-    return conclude(status, home.load().metadata.generation, console, stopped=True)
+    return conclude(status, home.load().metadata.generation, console)
 
 
 def drive(home: WorkflowHome, port: int, view: View, settled: Settled) -> LLMWorkflowStatus:
@@ -137,7 +137,7 @@ def follow(home: WorkflowHome, workflow: LLMWorkflow, console: Console) -> int:
             status = home.status()
             view.show(status)
             if outcome(status, generation) is not Outcome.WORKING:
-                return conclude(status, generation, console)
+                return conclude(status, generation, console, workflow)
             time.sleep(POLL_SECONDS)
     raise LocalError(
         f"the process that drove {workflow.metadata.name} ended; its log: {home.folder}/driver.log"
@@ -173,31 +173,35 @@ def start_in_background(home: WorkflowHome, file: Path, port: int, console: Cons
     return DONE
 
 
-def conclude(status: LLMWorkflowStatus, generation: int, console: Console, stopped: bool = False) -> int:
-    """Say how it came out, and where it is served unless that was stopped; the exit code."""
+def conclude(
+    status: LLMWorkflowStatus, generation: int, console: Console, running: LLMWorkflow | None = None
+) -> int:
+    """Say how it came out, and where it is served if the workflow is `running` still; the exit code."""
     state = outcome(status, generation)
     for stage in status.stages:
         if stage.reason and stage.state == "Failed":
             console.print(f"[red]{stage.name}: {stage.reason}[/red]: ", end="")
             console.print(stage.message, markup=False, highlight=False)
-    if stopped:
+    if running is None:
         console.print("Stopped; the next run goes on from here.")
     elif holds(status, ConditionType.AVAILABLE):
-        announce(status, console)
+        announce(status, running, console)
     return FAILED if state is Outcome.FAILED else DONE
 
 
-def announce(status: LLMWorkflowStatus, console: Console) -> None:
-    """Show the endpoint and how to ask it."""
+def announce(status: LLMWorkflowStatus, workflow: LLMWorkflow, console: Console) -> None:
+    """Show the endpoint and how to ask it. A key that it asks for is left to the shell: no key is ever printed."""
     if status.serving is None:
         return
+    serve = next((stage.serve for stage in workflow.spec.stages if stage.name == status.serving.stage), None)
+    key = '-H "authorization: Bearer $OPENAI_API_KEY" ' if serve and serve.api_keys_from else ""
     model, url = status.serving.model_id, status.serving.url
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
     console.print(
         f"\n[bold green]Serving[/bold green] model [bold]{model}[/bold] at {url}/v1", highlight=False
     )
     console.print(
-        f"curl {url}/v1/chat/completions -H 'content-type: application/json' -d '{body}'",
+        f"curl {url}/v1/chat/completions -H 'content-type: application/json' {key}-d '{body}'",
         markup=False,
         highlight=False,
         soft_wrap=True,

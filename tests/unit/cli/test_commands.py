@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from llmworkflow.api.load import load_workflow
+from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.cli.main import COMMANDS, main
+from llmworkflow.cli.run import announce
 from llmworkflow.local.home import WorkflowHome
 
 Run = Callable[..., Result]
@@ -158,3 +161,22 @@ def test_gc_leaves_the_folder_of_another_workflow_alone(run: Run, home: Workflow
     assert ended.exit_code == 1
     assert "PathInUse" in ended.output
     assert "belongs to workflow default/older" in ended.output
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+def test_how_to_ask_the_endpoint_tells_of_its_key(capsys: pytest.CaptureFixture[str], keyed: bool) -> None:
+    keys = {"apiKeysFrom": {"secretKeyRef": {"name": "keys", "key": "keys"}}} if keyed else {}
+    spec = {
+        "model": {"source": "volume:model"},
+        "storage": {"volume": {"claimName": "demo"}},
+        "stages": [{"name": "chat", "serve": {"models": [{"modelId": "viggo"}], **keys}}],
+    }
+    workflow = LLMWorkflow.model_validate({"metadata": {"name": "demo"}, "spec": spec})
+    serving = {
+        "stage": "chat",
+        "revision": "0123456789ab",
+        "modelId": "viggo",
+        "url": "http://127.0.0.1:8000",
+    }
+    announce(LLMWorkflowStatus.model_validate({"serving": serving}), workflow, Console())
+    assert ('-H "authorization: Bearer $OPENAI_API_KEY"' in capsys.readouterr().out) == keyed
