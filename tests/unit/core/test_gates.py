@@ -143,7 +143,7 @@ def test_why_nothing_was_compared_is_told() -> None:
     cluster = judged(score(0.9, comparisons={"base": told}), gates(BETTER))
     assert cluster.stage("score").message == (
         "exactMatch cannot be compared with serving: the batch at file:///s was measured with other data; "
-        "measure both alike, or compare with base"
+        "measure both alike, or compare with base for one promotion, and with serving again after it"
     )
 
 

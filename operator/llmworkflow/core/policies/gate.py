@@ -130,10 +130,10 @@ def _compare(view: View, gate: Gate, target: str, metric: Metric) -> Objection |
 
 def _incomparable(view: View, gate: Gate, target: str, comparison: Comparison | None) -> str:
     if comparison and comparison.message:
-        return (
-            f"{gate.metric} cannot be compared with {target}: {comparison.message}; "
-            "measure both alike, or compare with base"
-        )
+        remedy = "measure both alike, or compare with base"
+        if target == SERVING:  # after that what serves was measured as its successors are
+            remedy += " for one promotion, and with serving again after it"
+        return f"{gate.metric} cannot be compared with {target}: {comparison.message}; {remedy}"
     return (
         f"{gate.metric} was not compared with {target} on the same rows by the same evaluation; "
         f"run `retry --from {view.stage.name}` to compare with what is there now"
