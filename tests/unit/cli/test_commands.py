@@ -175,8 +175,10 @@ def test_how_to_ask_the_endpoint_tells_of_its_key(capsys: pytest.CaptureFixture[
     serving = {
         "stage": "chat",
         "revision": "0123456789ab",
+        "digest": "sha256:0",
         "modelId": "viggo",
         "url": "http://127.0.0.1:8000",
+        "since": "2026-01-01T00:00:00Z",
     }
     announce(LLMWorkflowStatus.model_validate({"serving": serving}), workflow, Console())
     assert ('-H "authorization: Bearer $OPENAI_API_KEY"' in capsys.readouterr().out) == keyed
