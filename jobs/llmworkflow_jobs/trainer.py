@@ -6,7 +6,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,15 +154,28 @@ def _build_trainer(
     dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
     arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
-    return SFTTrainer(
-        model=folder,
-        args=_sft_config(config, arguments),
-        train_dataset=Dataset.from_list(data.examples),
-        eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
-        processing_class=tokenizer,
-        peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
-        quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
-    )
+    with _refusals_of(section["training"]["extra"]):
+        return SFTTrainer(
+            model=folder,
+            args=_sft_config(config, arguments),
+            train_dataset=Dataset.from_list(data.examples),
+            eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
+            processing_class=tokenizer,
+            peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
+            quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
+        )
+
+
+@contextmanager
+def _refusals_of(extra: Mapping[str, Any]) -> Iterator[None]:
+    """Tell an error that names an option of `training.extra` as one in its value: TRL looks at some only here."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if named := next((name for name in extra if name in str(error)), None):
+            problem = f"fineTune.training.extra.{named}: TRL refuses {extra[named]!r}: {error}"
+            raise JobError("OptionInvalid", problem) from error
+        raise
 
 
 def _sft_config(config: JobConfig, arguments: dict[str, Any]) -> SFTConfig:

@@ -296,6 +296,12 @@ def test_extra_arguments_are_checked_before_a_worker_starts(
     assert caught.value.reason == "OptionInvalid"
 
 
+def test_a_value_that_trl_looks_at_late_is_told_by_its_name(config: Config) -> None:
+    with pytest.raises(JobError, match=r"training\.extra\.loss_type: TRL refuses 'nil': .*'nll'") as caught:
+        run(config(training={"extra": {"loss_type": "nil"}}))
+    assert caught.value.reason == "OptionInvalid"
+
+
 @pytest.mark.parametrize("training", [{"lrSchedulerType": "cosin"}, {"extra": {"optim": "adamw"}}])
 def test_values_that_trl_refuses_are_told_as_such(config: Config, training: dict[str, Any]) -> None:
     with pytest.raises(JobError, match=r"fineTune\.training: TRL.*refuses") as caught:
