@@ -1,4 +1,7 @@
-"""A workflow whose data, models and artifacts are in a bucket, by the command, with credentials from a Secret."""
+"""A workflow whose models and artifacts are in a bucket, by the command, with credentials from a Secret.
+
+What it trains on is CSV of an http server; all other data are in the bucket too.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import csv
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +39,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def bucket(server: S3Server) -> Path:
-    """A bucket with the tiny base model and data: rows to train on as CSV."""
+    """A bucket with the tiny base model, and data to score."""
     bucket = server.bucket("team")
     shutil.copytree(base_model.cached(CACHE, lambda part, message: None), bucket / "models" / "tiny")
     grammar.write_dataset(bucket / "data")
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def csv_url(bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an http server has the rows to train on, and nobody else has them as CSV."""
+    folder = tmp_path_factory.mktemp("web")
     rows = [json.loads(line) for line in (bucket / "data" / "train.jsonl").read_text().splitlines()[:ROWS]]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    (bucket / "data" / "train.csv").write_text(text.getvalue(), newline="")
-    return bucket
+    (folder / "train.csv").write_text(text.getvalue(), newline="")
+    (bucket / "data" / "train.jsonl").unlink()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/train.csv"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
-def workflow(demo_workflow: Workflow, server: S3Server, bucket: Path) -> Workflow:
+def workflow(demo_workflow: Workflow, server: S3Server, bucket: Path, csv_url: str) -> Workflow:
     """Tune shortly, answer some rows and serve: the demo without its first batch and its gate."""
     workflow: Workflow = json.loads(json.dumps(demo_workflow).replace("volume:", f"s3://{bucket.name}/"))
     workflow["metadata"]["name"] = NAME
@@ -58,7 +77,7 @@ def workflow(demo_workflow: Workflow, server: S3Server, bucket: Path) -> Workflo
         "retention": {"keepRevisions": 1},
     }
     tune, score = stage_of(workflow, "tune"), stage_of(workflow, "score")
-    tune["fineTune"]["data"]["train"] = [{"uri": f"s3://{bucket.name}/data/train.csv"}]
+    tune["fineTune"]["data"]["train"] = [{"uri": csv_url}]
     tune["fineTune"]["training"] |= {"numTrainEpochs": 1, "saveSteps": 5}
     score["batch"]["input"]["limit"] = 12
     del score["gates"], score["batch"]["evaluate"]["minRows"]
@@ -94,13 +113,17 @@ def test_a_missing_secret_is_named(command: Command, workflow: Workflow) -> None
     assert "Traceback" not in ended.stdout
 
 
-def test_everything_is_in_the_bucket(serving: dict[str, Any], command: Command, bucket: Path) -> None:
+def test_what_was_read_by_http_is_in_the_bucket(
+    serving: dict[str, Any], command: Command, bucket: Path, csv_url: str
+) -> None:
     stages = {stage["name"]: stage for stage in serving["stages"]}
     assert stages["chat"]["state"] == "Serving"
     assert stages["chat"]["verification"]["rows"] == 12
     for name, file in (("tune", "adapter/adapter_model.safetensors"), ("score", "replay.jsonl")):
         manifest = json.loads((made(bucket, stages[name]) / "manifest.json").read_text())
         assert file in [item["path"] for item in manifest["files"]]
+    tuned = json.loads((made(bucket, stages["tune"]) / "manifest.json").read_text())
+    assert csv_url in tuned["data"]
     assert list((made(bucket, stages["tune"]) / "checkpoints").glob("checkpoint-10/complete.json"))
     assert list((made(bucket, stages["score"]) / "rows").glob("*.parquet"))
     assert command("chat", NAME, "Is it Iron Harbor?").stdout.strip()
