@@ -90,7 +90,7 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
         model_loading_config={"model_id": served["modelId"], "model_source": chosen.source},
         engine_kwargs={
             **_template_arguments(job, chosen.folder),
-            **(_lora_arguments(served["lora"]) if has_adapter else {}),
+            **(_lora_arguments(served["lora"], job) if has_adapter else {}),
             **engine.arguments(job, chosen, served),
         },
         lora_config={"max_num_adapters_per_replica": served["lora"]["perReplica"]} if has_adapter else None,
@@ -120,8 +120,10 @@ def _started_with(job: JobConfig, served: Mapping[str, Any]) -> InferenceModel:
     return inference_model.on_base(job, model.local_folder(job))
 
 
-def _lora_arguments(lora: Mapping[str, int]) -> dict[str, Any]:
-    return {"enable_lora": True, "max_loras": lora["maxLoras"], "max_lora_rank": engine_rank(lora["maxRank"])}
+def _lora_arguments(lora: Mapping[str, int], job: JobConfig) -> dict[str, Any]:
+    # On a CPU vLLM gives requests without an adapter the last slot, which so stays empty for the base's own name.
+    slots = lora["maxLoras"] + (job.accelerator is None)
+    return {"enable_lora": True, "max_loras": slots, "max_lora_rank": engine_rank(lora["maxRank"])}
 
 
 def _template_arguments(job: JobConfig, folder: str) -> dict[str, Any]:

@@ -208,6 +208,7 @@ def both(
             {"name": name, "uri": stage(status, "tune")["artifact"]["uri"]}
             for name, status in adapters.items()
         ],
+        "lora": {"maxLoras": len(adapters)},  # none is left for the base, whose name must not answer as one
     }
     both = deepcopy(workflow)
     both["metadata"]["name"] = BOTH
