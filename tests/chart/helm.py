@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.cluster.binaries import binary
 
 CHART = Path(__file__).parents[2] / "charts" / "llmworkflow"
