@@ -43,6 +43,7 @@ imports:
 
 generated:
 	python -m llmworkflow.api.generate --check
+	python -m llmworkflow.kube.chart --check
 
 unit:
 	pytest tests/unit
@@ -51,8 +52,10 @@ format: setup ## Format the code and fix what can be fixed
 	ruff check --fix-only
 	ruff format
 
-generate: setup ## Write the CRD and the reference page anew from the models
+generate: setup ## Write anew what comes from the models and from the chart (builds Helm the first time: a minute)
 	python -m llmworkflow.api.generate
+	python -m tests.chart.manifests
+	python -m llmworkflow.kube.chart
 
 setup: $(READY) ## Make the virtual environment, with all that it needs
 $(READY): pyproject.toml uv.lock scripts/setup

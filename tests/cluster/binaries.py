@@ -23,7 +23,11 @@ SOURCES = {
     "kubernetes": "k8s.io/kubernetes",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
     "versitygw": "github.com/versity/versitygw",
+    "helm": "helm.sh/helm/v3",
 }
+# The version of Kubernetes that Helm renders for where it asks no cluster.
+_HELM_RENDERS_FOR = "helm.sh/helm/v3/pkg/chartutil.k8sVersion"
+STAMPS = {f"{_HELM_RENDERS_FOR}Major": "1", f"{_HELM_RENDERS_FOR}Minor": "34"}
 
 
 def binary(module: str, name: str) -> Path:
@@ -50,7 +54,8 @@ def _build(source: Path, path: str, version: str, target: Path) -> None:
     print(f"building {path} {version} into {target}", flush=True)
     unfinished = target.with_name(f"{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
-    flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version}"
+    stamps = {"k8s.io/component-base/version.gitVersion": version, **STAMPS}
+    flags = " ".join(["-s -w", *(f"-X {variable}={value}" for variable, value in stamps.items())])
     _go(source, "build", "-trimpath", "-ldflags", flags, "-o", f"{unfinished}/", "tool")
     folder = Path(_go(source, "list", "-m", "-f", "{{.Dir}}", path).strip())
     if (folder / CRDS).is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,8 @@ from .fake_kubelet import FakeKubelet
 from .kuberay import KubeRay, install_crds
 
 OWN_CRD = Path(__file__).parents[2] / "manifests" / "crd.yaml"
-CRDS = ("llmworkflows.llmworkflow.io", "rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io")
+OWN = "llmworkflows.llmworkflow.io"
+KUBERAYS = ("rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io")
 
 
 HERE = Path(__file__).parent
@@ -76,7 +77,13 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One cluster for all tests: they keep apart by their namespaces."""
-    folder = tmp_path_factory.mktemp("cluster")
+    with started(tmp_path_factory.mktemp("cluster"), install) as running:
+        yield running
+
+
+@contextmanager
+def started(folder: Path, install: Callable[[Api], None]) -> Iterator[Cluster]:
+    """A cluster of its own, with what is installed before KubeRay starts."""
     with ExitStack() as running:
 
         def start(part: ControlPlane | FakeDashboard | FakeKubelet | KubeRay) -> None:
@@ -98,9 +105,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def install(api: Api) -> None:
     """Apply the definitions of the project's resource and of KubeRay's, and wait until the API serves them."""
     api.apply(read_yaml(OWN_CRD))
+    install_kuberay(api)
+    wait_until_served(api, OWN)
+
+
+def install_kuberay(api: Api) -> None:
+    """Apply KubeRay's definitions alone."""
     install_crds(api)
-    for crd in CRDS:
-        eventually(partial(_established, api, crd), 30, f"{crd} is established")
+    for crd in KUBERAYS:
+        wait_until_served(api, crd)
+
+
+def wait_until_served(api: Api, crd: str) -> None:
+    """Wait until the API serves what is defined."""
+    eventually(partial(_established, api, crd), 30, f"{crd} is established")
 
 
 @pytest.fixture

@@ -125,6 +125,12 @@ class FakeDashboard:
         """How the runs of a workload go, one after another; the last script holds for all that follow."""
         self._jobs[namespace, workload] = list(scripts)
 
+    def finish_jobs(self, namespace: str) -> None:
+        """Let the jobs of a namespace that run come to their end now."""
+        for cluster in self.clusters(namespace):
+            for job in cluster.jobs.values():
+                job.finish()
+
     def script_serve(self, namespace: str, workload: str, script: ServeScript) -> None:
         """How the applications of a workload are, from now on."""
         self._serves[namespace, workload] = script

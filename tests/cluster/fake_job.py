@@ -47,7 +47,8 @@ class FakeJob:
     def __init__(self, api: Api, head: Pod, entrypoint: str, script: JobScript) -> None:
         self._api, self._head, self._entrypoint, self._script = api, head, entrypoint, script
         self._files = PodFiles(api, head)
-        self._stopped = threading.Event()
+        self._over = threading.Event()
+        self._stopped = False
         self.status, self.message = "PENDING", ""
         self._began, self._ended = time.time(), 0.0
 
@@ -70,7 +71,12 @@ class FakeJob:
 
     def stop(self) -> None:
         """End it at once."""
-        self._stopped.set()
+        self._stopped = True
+        self._over.set()
+
+    def finish(self) -> None:
+        """Let it come to its end now."""
+        self._over.set()
 
     def run(self) -> None:
         """Do as the script says; what the pod lacks fails it, as it would fail the real one."""
@@ -86,7 +92,8 @@ class FakeJob:
         report = self._report(config) if config and self._script.reports else None
         if report:
             report.progress(0, 10, "began")
-        if self._stopped.wait(self._script.seconds):
+        self._over.wait(self._script.seconds)
+        if self._stopped:
             self.status = "STOPPED"
             return
         if self._script.forgotten:

@@ -17,13 +17,15 @@ from .programs import Program
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 ACCOUNT, NAMESPACE = "llmworkflow-operator", "llmworkflow"
+RIGHTS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 START_SECONDS = 60
 
 
 def install(api: Api) -> None:
-    """What a person applies before the operator: its account and its rights."""
-    for manifest in yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text()):
-        api.apply(manifest)
+    """Of what a person applies, the operator's account and its rights."""
+    for manifest in yaml.safe_load_all((MANIFESTS / "operator.yaml").read_text()):
+        if manifest["kind"] in RIGHTS:
+            api.apply(manifest)
 
 
 class OperatorProcess(Program):

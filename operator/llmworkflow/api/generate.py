@@ -5,7 +5,7 @@ python -m llmworkflow.api.generate [--check]
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llmworkflow.api import crd, reference
@@ -13,7 +13,10 @@ from llmworkflow.api import crd, reference
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "python -m llmworkflow.api.generate"
 
-GENERATED: dict[str, Callable[[], str]] = {
+Generated = Mapping[str, Callable[[], str]]
+"""What makes a file, by its path below the root of the repository."""
+
+GENERATED: Generated = {
     "manifests/crd.yaml": lambda: (
         f"# Generated from operator/llmworkflow/api by `{COMMAND}`.\n{crd.manifest()}"
     ),
@@ -23,33 +26,33 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 
 
-def write(root: Path) -> None:
+def write(root: Path, generated: Generated = GENERATED) -> None:
     """Write every generated file below the root of the repository."""
-    for name, make in GENERATED.items():
+    for name, make in generated.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(make())
 
 
-def stale(root: Path) -> list[str]:
+def stale(root: Path, generated: Generated = GENERATED) -> list[str]:
     """Names of the generated files that are not as they would be written now."""
     return [
         name
-        for name, make in GENERATED.items()
+        for name, make in generated.items()
         if not (root / name).is_file() or (root / name).read_text() != make()
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, generated: Generated = GENERATED, command: str = COMMAND) -> int:
     """Run the command: 0, or 1 where --check finds a stale file."""
-    parser = argparse.ArgumentParser(description="Generate the CRD and the reference page from the models.")
+    parser = argparse.ArgumentParser(description="Write what is generated from the models.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is stale")
     if not parser.parse_args(arguments).check:
-        write(ROOT)
+        write(ROOT, generated)
         return 0
-    outdated = stale(ROOT)
+    outdated = stale(ROOT, generated)
     for name in outdated:
-        sys.stderr.write(f"{name} is not what the models say: run `{COMMAND}`\n")
+        sys.stderr.write(f"{name} is not what the models say: run `{command}`\n")
     return 1 if outdated else 0
 
 

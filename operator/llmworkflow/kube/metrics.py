@@ -8,6 +8,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from llmworkflow import __version__
+from llmworkflow.kube.cache import Key
+from llmworkflow.kube.standing import Standing
 
 _BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _STAGE_BUCKETS = (10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 259200)
@@ -34,28 +36,47 @@ QUEUE_DEPTH = Gauge("llmworkflow_queue_depth", "Workflows that wait for their tu
 VERSION = Gauge("llmworkflow_build_info", "Version of the operator.", ["version"])
 VERSION.labels(__version__).set(1)
 
-StageStates = Iterable[tuple[str, str]]
-"""Kind and state of stages."""
+for _result in ("done", "again", "conflict", "error"):
+    RECONCILES.labels(_result)  # a counter that is not there before it counts has no rate
+
+Standings = Iterable[tuple[Key, Standing]]
+"""Stages with their workflows."""
 
 
 class StateCollector(Collector):
-    """What is counted when Prometheus asks: states of stages, and accelerators that children hold."""
+    """What is counted when Prometheus asks the replica that acts: where stages stand, and accelerators in use."""
 
-    def __init__(self, states: Callable[[], StageStates], gpus: Callable[[], Mapping[str, int]]) -> None:
-        self._states = states
+    def __init__(self, stages: Callable[[], Standings], gpus: Callable[[], Mapping[str, int]]) -> None:
+        self._stages = stages
         self._gpus = gpus
 
     def collect(self) -> Iterable[Metric]:
         """The gauges."""
-        stages = GaugeMetricFamily("llmworkflow_stages", "Stages in a state.", labels=["kind", "state"])
-        for (kind, state), number in sorted(Count(self._states()).items()):
-            stages.add_metric([kind, state], number)
+        found = list(self._stages())
+        states = GaugeMetricFamily("llmworkflow_stages", "Stages in a state.", labels=["kind", "state"])
+        counted = Count((stage.kind, stage.state.value) for _, stage in found)
+        for (kind, state), number in sorted(counted.items()):
+            states.add_metric([kind, state], number)
         held = GaugeMetricFamily(
             "llmworkflow_gpus_held", "Accelerators that children ask for.", labels=["namespace"]
         )
         for namespace, number in sorted(self._gpus().items()):
             held.add_metric([namespace], number)
-        return [stages, held]
+        return [states, _unsettled(found), held]
+
+
+def _unsettled(stages: Standings) -> Metric:
+    """The stages that somebody waits for, or has to mend: those at rest would be too many."""
+    found = GaugeMetricFamily(
+        "llmworkflow_stage_changed_timestamp_seconds",
+        "When a stage that is not at rest last changed its state or made progress.",
+        labels=["namespace", "workflow", "stage", "kind", "state", "reason"],
+    )
+    for (namespace, workflow), stage in stages:
+        if not stage.at_rest:
+            labels = [namespace, workflow, stage.name, stage.kind, stage.state.value, stage.reason]
+            found.add_metric(labels, stage.since)
+    return found
 
 
 def register(collector: StateCollector, registry: CollectorRegistry = REGISTRY) -> None:

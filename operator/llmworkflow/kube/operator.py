@@ -62,9 +62,7 @@ class Operator:
     async def run(self) -> None:
         """Work until the process is told to end."""
         metrics.QUEUE_DEPTH.set_function(lambda: self._queue.depth)
-        metrics.register(
-            metrics.StateCollector(self._reconciler.stage_states, lambda: self._cache.gpus_held(_HOLDING))
-        )
+        metrics.register(metrics.StateCollector(self._stages, self._gpus_held))
         runner = await self._health.start(self._settings.host, self._settings.port)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -105,6 +103,13 @@ class Operator:
 
     def _led(self, leading: bool) -> None:
         self._queue.open(leading)
+
+    def _stages(self) -> metrics.Standings:
+        """What one that acts no more remembers is out of date."""
+        return self._reconciler.stages() if self._leadership.leading else ()
+
+    def _gpus_held(self) -> Mapping[str, int]:
+        return self._cache.gpus_held(_HOLDING) if self._leadership.leading else {}
 
     def _missing(self) -> Mapping[str, str]:
         """What is not there, by its name; an empty text where nothing is amiss."""

@@ -26,6 +26,7 @@ from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.resources import LLM_WORKFLOW
 from llmworkflow.kube.settings import OperatorSettings
+from llmworkflow.kube.standing import Standing, standings
 from llmworkflow.kube.writes import QUIET_SECONDS, is_quiet
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.manifests import render
@@ -45,7 +46,7 @@ class Known:
     """What is remembered of a workflow between looks."""
 
     version: str  # that we wrote last
-    stages: Sequence[tuple[str, str]]  # kind and state
+    stages: Sequence[Standing]
     quiet_at: float  # when a quiet change may be written
 
 
@@ -60,9 +61,9 @@ class Reconciler:
         self._known: dict[Key, Known] = {}
         self.kuberay_absent = False
 
-    def stage_states(self) -> list[tuple[str, str]]:
-        """Kind and state of all stages."""
-        return [stage for known in self._known.values() for stage in known.stages]
+    def stages(self) -> list[tuple[Key, Standing]]:
+        """All stages, as they were last seen."""
+        return [(key, stage) for key, known in self._known.items() for stage in known.stages]
 
     def wrote(self, key: Key, version: str) -> bool:
         """Whether a version of a workflow is the one that was written here, so that it is no news."""
@@ -157,7 +158,7 @@ class Reconciler:
         known = self._known.get(key)
         if quiet_at is None:
             quiet_at = known.quiet_at if known else 0.0
-        stages = [(stage.kind, stage.state.value) for stage in status.stages]
+        stages = standings(status.stages, known.stages if known else (), time.time())
         self._known[key] = Known(live["metadata"]["resourceVersion"], stages, quiet_at)
 
     async def _stall(
