@@ -24,7 +24,7 @@ test-long: setup ## Run the tests that train and serve several models one after 
 
 test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time
 	python -m tests.cluster.binaries
-	pytest tests/cluster
+	pytest tests/chart tests/cluster
 
 check: setup ## Run what is quick: style, types, imports, generated files, unit tests
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target format-check lint types imports generated unit
