@@ -22,7 +22,7 @@ METRICS = {
 
 
 def _rules() -> list[dict[str, str]]:
-    (found,) = of_kind(rendered(**{"metrics.rules.enabled": True}), "PrometheusRule")
+    (found,) = of_kind(rendered(**{"crds.install": False, "metrics.rules.enabled": True}), "PrometheusRule")
     return [rule for group in found["spec"]["groups"] for rule in group["rules"]]
 
 

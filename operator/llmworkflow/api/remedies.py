@@ -8,7 +8,7 @@ _NOTHING = "Nothing; this passes by itself."
 _FINE = "Nothing; all is well."
 _LOOSEN = "Mend the data or the training; or change the gate, which judges the result anew without running anything."
 
-_OF_STAGES: Mapping[Reason, str] = {
+_OF_STAGES: Mapping[str, str] = {
     Reason.DEPENDENCIES: "Nothing, unless a stage before it has failed: see there.",
     Reason.SUSPENDED: "`llmworkflow resume NAME`, or set `spec.suspend: false`.",
     Reason.QUEUED: (
@@ -83,7 +83,7 @@ _OF_STAGES: Mapping[Reason, str] = {
     Reason.IN_PROGRESS: _NOTHING,
 }
 
-_OF_PODS: Mapping[PendingReason, str] = {
+_OF_PODS: Mapping[str, str] = {
     PendingReason.NO_ACCELERATOR: (
         "Add nodes with such accelerators, or change `ray.accelerator`; see `kubectl describe nodes`."
     ),
@@ -117,7 +117,7 @@ _OF_PODS: Mapping[PendingReason, str] = {
     ),
 }
 
-_OF_JOBS: Mapping[JobReason, str] = {
+_OF_JOBS: Mapping[str, str] = {
     JobReason.FILE_NOT_FOUND: "Correct the address, or put the file there.",
     JobReason.DATA_INVALID: "Mend the row; or, in a batch, `onRowError: continue` counts it and goes on.",
     JobReason.COLUMN_MISSING: "Name the data's columns in `prompt.columns`.",
