@@ -68,7 +68,7 @@ CASES: dict[str, tuple[dict[str, str], list[str]]] = {
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    (found,) = of_kind(rendered(**{"metrics.rules.enabled": True}), "PrometheusRule")
+    (found,) = of_kind(rendered(**{"crds.install": False, "metrics.rules.enabled": True}), "PrometheusRule")
     path = tmp_path_factory.mktemp("rules") / "rules.yaml"
     path.write_text(yaml.safe_dump(found["spec"]))
     return path

@@ -18,7 +18,7 @@ _CORE, _RAY, _RBAC = "/api/v1", "/apis/ray.io/v1", "/apis/rbac.authorization.k8s
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _CLUSTER_WIDE = {
     "Namespace", "Node", "PersistentVolume", "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityClass", "SubjectAccessReview",
 }  # fmt: skip
 # Where kinds are that do not say themselves: those that are asked for by name.
 _GROUPS = {
@@ -26,6 +26,7 @@ _GROUPS = {
     "LLMWorkflow": "/apis/llmworkflow.io/v1alpha1",
     "CustomResourceDefinition": "/apis/apiextensions.k8s.io/v1",
     "EndpointSlice": "/apis/discovery.k8s.io/v1",
+    "SubjectAccessReview": "/apis/authorization.k8s.io/v1",
     "NetworkPolicy": "/apis/networking.k8s.io/v1",
     "Role": _RBAC, "RoleBinding": _RBAC, "ClusterRole": _RBAC, "ClusterRoleBinding": _RBAC,
     "ValidatingAdmissionPolicy": _ADMISSION, "ValidatingAdmissionPolicyBinding": _ADMISSION,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from .api import eventually
 from .conftest import OWN, Cluster, install_kuberay, started, wait_until_served
 from .operator_process import ACCOUNT, OperatorProcess
 from .scripts import NEVER_ENDS
-from .workflows import begin, states, told, wait_for
+from .workflows import NAME, begin, states, told, wait_for
 
 pytestmark = pytest.mark.timeout(240)
+
+MANIFESTS = CHART.parents[1] / "manifests"
 
 
 class Release:
@@ -60,10 +63,25 @@ def release(fresh: Cluster, tmp_path: Path) -> Iterator[Release]:
     found = Release(fresh, tmp_path)
     yield found
     found.helm("uninstall", RELEASE, "--ignore-not-found")
-    fresh.api.delete("CustomResourceDefinition", OWN)
-    eventually(lambda: fresh.api.get("CustomResourceDefinition", OWN) is None, 60, "the definition is gone")
-    fresh.api.delete("Namespace", NAMESPACE)
-    eventually(lambda: fresh.api.get("Namespace", NAMESPACE) is None, 60, "the namespace is gone")
+    clean(fresh)
+
+
+@pytest.fixture
+def by_kubectl(fresh: Cluster, tmp_path: Path) -> Iterator[Release]:
+    """The same with kubectl in place of Helm."""
+    yield Release(fresh, tmp_path)
+    fresh.kubectl("delete", "--wait=false", "-f", str(MANIFESTS / "install.yaml"))
+    clean(fresh)
+
+
+def clean(cluster: Cluster) -> None:
+    for kind, name in (("CustomResourceDefinition", OWN), ("Namespace", NAMESPACE)):
+        cluster.api.delete(kind, name)
+        eventually(partial(_gone, cluster, kind, name), 60, f"{kind} {name} is gone")
+
+
+def _gone(cluster: Cluster, kind: str, name: str) -> bool:
+    return cluster.api.get(kind, name) is None
 
 
 @pytest.fixture
@@ -118,8 +136,8 @@ def test_a_workflow_survives_upgrade_uninstall_and_installation_anew(release: Re
     operator.start_up()
     eventually(lambda: "leader" in operator.readiness(), 60, "the new operator acts")
 
-    release.helm("uninstall", RELEASE)
     operator.stop()
+    release.helm("uninstall", RELEASE)
     assert cluster.api.get("ClusterRole", ACCOUNT) is None
     assert uids(cluster, team) == before, "with the definition, all workflows stay"
 
@@ -140,3 +158,52 @@ def columns(cluster: Cluster) -> int:
     found = cluster.api.get("CustomResourceDefinition", OWN)
     assert found is not None
     return len(found["spec"]["versions"][0].get("additionalPrinterColumns", []))
+
+
+def test_a_list_of_namespaces_gives_rights_in_those_alone(release: Release, team: str) -> None:
+    cluster, foreign = release.cluster, release.cluster.make_namespace()
+    release.install(watchNamespaces=[team])
+    assert can(cluster, "create", "rayjobs.ray.io", team)
+    for what in ("rayjobs.ray.io", "configmaps", "roles.rbac.authorization.k8s.io"):
+        assert not can(cluster, "create", what, foreign)
+    assert not can(cluster, "get", "secrets", team)
+    operator = release.operator("namespaced")
+    operator.start_up()
+    begin(cluster, foreign)
+    begin(cluster, team)
+    wait_for(cluster, team, "Ready")
+    operator.stop()
+    untouched = cluster.api.get("LLMWorkflow", NAME, foreign)
+    assert untouched is not None
+    assert "status" not in untouched
+    assert "403" not in operator.log.read_text()
+
+
+def can(cluster: Cluster, verb: str, what: str, namespace: str) -> bool:
+    """Whether the operator's account may do something."""
+    group, resource = ("", what) if "." not in what else (what.partition(".")[2], what.partition(".")[0])
+    wanted = {"verb": verb, "group": group, "resource": resource, "namespace": namespace}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": {"user": f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}", "resourceAttributes": wanted},
+    }
+    allowed: bool = cluster.api.create(review)["status"]["allowed"]
+    return allowed
+
+
+def test_kubectl_installs_the_same(by_kubectl: Release, team: str) -> None:
+    cluster = by_kubectl.cluster
+    apply = ["apply", "--server-side", "-f", str(MANIFESTS / "install.yaml")]
+    cluster.kubectl(*apply)
+    wait_until_served(cluster.api, OWN)
+    assert "serverside-applied" in cluster.kubectl(*apply), "it may be applied again"
+    overlay = cluster.kubectl("apply", "--server-side", "--dry-run=server", "-k", str(MANIFESTS))
+    assert len(overlay.splitlines()) == len((MANIFESTS / "install.yaml").read_text().split("\nkind: ")) - 1
+    operator = by_kubectl.operator("applied")
+    operator.start_up()
+    eventually(lambda: "leader" in operator.readiness(), 60, "the operator acts")
+    begin(cluster, team)
+    eventually(lambda: states(cluster.api, team).get("tune"), 30, "the workflow is seen")
+    operator.stop()

@@ -49,6 +49,12 @@ What the operator may do, and nothing else: it reads no Secret, and neither esca
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [list, watch]
+{{- if .Values.watchNamespaces }}
+# ... and when one of the namespaces does.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [list, watch]
+{{- end }}
 {{- end }}
 
 {{/* The one subject of all bindings. */}}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from llmworkflow.api import crd, reference
+from llmworkflow.api import crd, reference, remedies
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = "python -m llmworkflow.api.generate"
@@ -22,6 +22,9 @@ GENERATED: Generated = {
     ),
     "docs/reference.md": lambda: (
         f"<!-- Generated from operator/llmworkflow/api by `{COMMAND}`. -->\n\n{reference.page()}"
+    ),
+    "docs/reasons.md": lambda: (
+        f"<!-- Generated from operator/llmworkflow/api by `{COMMAND}`. -->\n\n{remedies.page()}"
     ),
 }
 
