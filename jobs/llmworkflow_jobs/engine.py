@@ -7,7 +7,7 @@ from typing import Any
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError, unknown_name
-from llmworkflow_jobs.inference_model import InferenceModel
+from llmworkflow_jobs.inference_model import InferenceModel, engine_rank
 
 # On a CPU vLLM puts "uni" back to "mp", which starts one more process that imports everything again. Named by its path
 # the executor is left alone; threads are then not bound to cores, which matters for models too large for a CPU anyway.
@@ -45,6 +45,19 @@ def arguments(config: JobConfig, model: InferenceModel, options: Mapping[str, An
         **_revision(model),
         **(_CPU if config.accelerator is None else _parallelism(options.get("parallelism", {}))),
         **options["engineKwargs"],
+    }
+
+
+def lora_arguments(adapters: int, rank: int, empty_slot: bool) -> dict[str, Any]:
+    """Keyword arguments of an engine that answers by so many adapters at once, of at most that rank.
+
+    On a CPU vLLM gives requests without an adapter the last slot: `empty_slot` adds one that no adapter takes, so that
+    the base model's own name never answers as an adapter.
+    """
+    return {
+        "enable_lora": True,
+        "max_loras": adapters + empty_slot,
+        "max_lora_rank": engine_rank(rank),
     }
 
 

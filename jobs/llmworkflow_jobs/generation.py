@@ -13,7 +13,7 @@ import pyarrow as pa
 from llmworkflow_jobs import engine
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.inference_model import InferenceModel, engine_rank
+from llmworkflow_jobs.inference_model import InferenceModel
 from llmworkflow_jobs.rows import Answer, Request
 
 # Ray Data would start an engine again for ever, also one that each time dies of the same row.
@@ -98,9 +98,8 @@ def _lora_arguments(model: InferenceModel) -> dict[str, Any]:
     if not model.loaded:
         return {}
     rank = max(adapter.rank for adapter in model.loaded)
-    # One more than there are: on a CPU vLLM gives rows without an adapter the last slot, which so stays empty.
-    slots = min(len(model.loaded), _ADAPTERS_AT_ONCE) + bool(model.adapters)
-    return {"enable_lora": True, "max_loras": slots, "max_lora_rank": engine_rank(rank)}
+    at_once = min(len(model.loaded), _ADAPTERS_AT_ONCE)
+    return engine.lora_arguments(at_once, rank, empty_slot=bool(model.adapters))
 
 
 def _placement(config: JobConfig) -> dict[str, Any]:

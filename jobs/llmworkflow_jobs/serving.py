@@ -40,7 +40,7 @@ from ray.serve.llm.ingress import make_fastapi_ingress
 from llmworkflow_jobs import api_keys, engine, inference_model, model
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs.config import JobConfig
-from llmworkflow_jobs.inference_model import InferenceModel, engine_rank
+from llmworkflow_jobs.inference_model import InferenceModel
 from llmworkflow_jobs.ingress import LLMIngress
 from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
 
@@ -121,9 +121,7 @@ def _started_with(job: JobConfig, served: Mapping[str, Any]) -> InferenceModel:
 
 
 def _lora_arguments(lora: Mapping[str, int], job: JobConfig) -> dict[str, Any]:
-    # On a CPU vLLM gives requests without an adapter the last slot, which so stays empty for the base's own name.
-    slots = lora["maxLoras"] + (job.accelerator is None)
-    return {"enable_lora": True, "max_loras": slots, "max_lora_rank": engine_rank(lora["maxRank"])}
+    return engine.lora_arguments(lora["maxLoras"], lora["maxRank"], empty_slot=job.accelerator is None)
 
 
 def _template_arguments(job: JobConfig, folder: str) -> dict[str, Any]:
