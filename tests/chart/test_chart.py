@@ -12,6 +12,8 @@ from llmworkflow.kube.settings import OperatorSettings
 
 from .helm import CHART, NAMESPACE, HelmError, Manifest, helm, of_kind, rendered, setting
 
+pytestmark = pytest.mark.cluster
+
 NAME = "llmworkflow-operator"
 Manifests = list[Manifest]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 from prometheus_client import REGISTRY
 
 from llmworkflow.kube.metrics import StateCollector
 from llmworkflow.kube.reconcile import Reconciler  # noqa: F401  all metrics are registered
 
 from .helm import CHART, of_kind, rendered
+
+pytestmark = pytest.mark.cluster
 
 GUIDE = (CHART.parents[1] / "docs" / "operations.md").read_text()
 METRICS = {

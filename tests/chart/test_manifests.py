@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .manifests import COMMAND, PATH, operator_manifests
+
+pytestmark = pytest.mark.cluster
 
 
 def test_manifests_are_those_of_the_chart() -> None:

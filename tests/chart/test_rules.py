@@ -12,6 +12,8 @@ from tests.cluster.debian import program
 
 from .helm import of_kind, rendered
 
+pytestmark = pytest.mark.cluster
+
 MINUTES = 30  # into the series
 OPERATOR = 'job="llmworkflow-operator-metrics", instance="one"'
 LEADER = {f"llmworkflow_is_leader{{{OPERATOR}}}": "1x60"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,18 @@ class OperatorProcess(Program):
             if found.startswith(f"{line} "):
                 return float(found.rpartition(" ")[2])
         return 0.0
+
+
+@contextmanager
+def at_work(cluster: Cluster, folder: Path) -> Iterator[OperatorProcess]:
+    """The operator, installed and started, until the block ends."""
+    install(cluster.api)
+    operator = OperatorProcess(cluster, folder)
+    try:
+        operator.start_up()
+        yield operator
+    finally:
+        operator.stop()
 
 
 def _kubeconfig(cluster: Cluster, path: Path, token: str, server: str) -> Path:

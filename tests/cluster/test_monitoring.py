@@ -12,7 +12,7 @@ from tests.chart.helm import CHART, of_kind, rendered
 
 from .api import eventually
 from .conftest import Cluster
-from .operator_process import ACCOUNT, OperatorProcess, install
+from .operator_process import ACCOUNT, OperatorProcess, at_work
 from .prometheus import Prometheus
 from .scripts import FAILS, NEVER_ENDS
 from .workflows import begin, wait_for
@@ -38,11 +38,8 @@ def rules() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    install(cluster.api)
-    found = OperatorProcess(cluster, tmp_path_factory.mktemp("monitored"))
-    found.start_up()
-    yield found
-    found.stop()
+    with at_work(cluster, tmp_path_factory.mktemp("monitored")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from .api import eventually
 from .conftest import Cluster
-from .operator_process import OperatorProcess, install
+from .operator_process import OperatorProcess, at_work
 from .workflows import NAME, begin, left, states, wait_for
 
 pytestmark = pytest.mark.timeout(180)
@@ -16,11 +16,8 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    install(cluster.api)
-    operator = OperatorProcess(cluster, tmp_path_factory.mktemp("operator"))
-    operator.start_up()
-    yield operator
-    operator.stop()
+    with at_work(cluster, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator
 
 
 def test_four_stages_to_an_endpoint_and_nothing_left_after(
