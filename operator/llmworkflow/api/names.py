@@ -128,7 +128,9 @@ class PendingReason(Explained):
     IMAGE = "ImagePullFailed", "The image cannot be pulled."
     SECRET_MISSING = "SecretMissing", "A Secret or ConfigMap, or a key of it, is not there."
     CLAIM_MISSING = "ClaimMissing", "A PersistentVolumeClaim is not there."
+    ACCOUNT_MISSING = "ServiceAccountMissing", "A ServiceAccount is not there."
     CLAIM_PENDING = "ClaimPending", "A PersistentVolumeClaim has no volume."
+    CLAIM_IN_USE = "ClaimInUse", "A PersistentVolumeClaim is for one pod, and another one has it."
     VOLUME = "VolumeUnavailable", "A volume does not come to the pod's node."
     CRASHING = "PodCrashing", "A container does not stay up."
 

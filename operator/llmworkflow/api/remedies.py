@@ -106,9 +106,13 @@ _OF_PODS: Mapping[str, str] = {
         "Create the Secret, ConfigMap or key that the message names in the workflow's namespace."
     ),
     PendingReason.CLAIM_MISSING: "Create the PersistentVolumeClaim that `storage.volume.claimName` names.",
+    PendingReason.ACCOUNT_MISSING: (
+        "Create it in the workflow's namespace, or correct `ray.serviceAccountName`."
+    ),
     PendingReason.CLAIM_PENDING: (
         "Check the claim's storage class and access mode: several pods need ReadWriteMany."
     ),
+    PendingReason.CLAIM_IN_USE: "Use a claim of access mode ReadWriteMany.",
     PendingReason.VOLUME: (
         "A ReadWriteOnce volume is on another node, or its driver fails: see the events of the pod."
     ),

@@ -47,10 +47,19 @@ class ChildSeen:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """Why the shell could not make a child, with the remedy."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything the planner may know. A child that is not listed was looked for and is not there."""
 
     children: Mapping[str, ChildSeen] = field(default_factory=dict)  # by name
+    refused: Mapping[str, Refused] = field(default_factory=dict)  # children that could not be made, by name
     input_digests: Mapping[str, str] = field(default_factory=dict)  # by uri, where the shell can see inputs
     code_digest: str = ""  # of the job code that this shell would mount
     image: str = ""  # that this shell would use by default

@@ -10,6 +10,8 @@ from llmworkflow.api.names import PendingReason
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _CRASH = ("CrashLoopBackOff", "RunContainerError", "CreateContainerError")
 
+_FOR_ONE_POD = "ReadWriteOncePod"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -59,21 +61,30 @@ def diagnose(evidence: Evidence) -> Diagnosis | None:
         for case in cases:
             if found := rule(case):
                 return found
-    return _quota(evidence)
+    return _not_made(evidence)
 
 
-def _quota(evidence: Evidence) -> Diagnosis | None:
+def of_refusal(message: str) -> Diagnosis:
+    """What keeps the API server from making a child itself."""
+    return _refusal(message) or Diagnosis(PendingReason.FORBIDDEN, message)
+
+
+def _not_made(evidence: Evidence) -> Diagnosis | None:
     """Pods that the API server refuses to make."""
-    for event in reversed(evidence.events):
-        message = event.get("message", "")
-        if "exceeded quota" in message:
-            return Diagnosis(
-                PendingReason.QUOTA,
-                f"{_from(message, 'exceeded quota')}; raise the quota, or free what others use",
-            )
-        if "violates PodSecurity" in message:
-            remedy = "change the pod templates, or the namespace's policy"
-            return Diagnosis(PendingReason.FORBIDDEN, f"{_from(message, 'violates PodSecurity')}; {remedy}")
+    messages = (event.get("message", "") for event in reversed(evidence.events))
+    return next((found for message in messages if (found := _refusal(message))), None)
+
+
+def _refusal(message: str) -> Diagnosis | None:
+    if "exceeded quota" in message:
+        remedy = "raise the quota, or free what others use"
+        return Diagnosis(PendingReason.QUOTA, f"{_from(message, 'exceeded quota')}; {remedy}")
+    if "violates PodSecurity" in message:
+        remedy = "change the pod templates, or the namespace's policy"
+        return Diagnosis(PendingReason.FORBIDDEN, f"{_from(message, 'violates PodSecurity')}; {remedy}")
+    if found := re.search(r'serviceaccount "([^"]+)" not found', message):
+        remedy = "create it, or correct ray.serviceAccountName"
+        return Diagnosis(PendingReason.ACCOUNT_MISSING, f"ServiceAccount {found[1]} is not there; {remedy}")
     return None
 
 
@@ -134,7 +145,17 @@ def _claim(case: _Case) -> Diagnosis | None:
             phase = known[name]["status"]["phase"]
             message = f"PersistentVolumeClaim {name} is {phase}; check its storage class and size"
             return Diagnosis(PendingReason.CLAIM_PENDING, message)
+        if _FOR_ONE_POD in unschedulable and _FOR_ONE_POD in _modes(known.get(name, {})):
+            message = f"PersistentVolumeClaim {name} is for one pod ({_FOR_ONE_POD}), which has it"
+            return Diagnosis(
+                PendingReason.CLAIM_IN_USE, f"{message}; use a claim of access mode ReadWriteMany"
+            )
     return _volume(case)
+
+
+def _modes(claim: JsonObject) -> Sequence[str]:
+    found: Sequence[str] = claim.get("spec", {}).get("accessModes") or ()
+    return found
 
 
 def _volume(case: _Case) -> Diagnosis | None:

@@ -1,18 +1,21 @@
 """Carries out the actions of a plan. Each may be begun again at any point: after a crash, it will be."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import ANNOTATION_SPEC_HASH
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
+from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import record_of
 from llmworkflow.kube.client import Api
+from llmworkflow.kube.diagnose import of_refusal
 from llmworkflow.kube.errors import AgainError, ApiError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
 
+_REFUSALS = (403, 422)  # by a quota, a policy, or for want of a right
 _REMEMBERED = 20_000  # companions that are known to be there; more workflows than that cost reads
 
 
@@ -23,6 +26,11 @@ class Executor:
         self._api = api
         self._cache = cache
         self._applied: dict[tuple[str, str, str], str] = {}  # spec hashes by kind, namespace and name
+        self._refused: dict[str, dict[str, Refused]] = {}  # by namespace and name of the child
+
+    def refused(self, namespace: str) -> Mapping[str, Refused]:
+        """The children of a namespace that the API server would not have, by name."""
+        return self._refused.get(namespace, {})
 
     async def carry_out(self, namespace: str, action: Action, manifests: Sequence[JsonObject]) -> None:
         """Do one action; `manifests` are what it was rendered to, the child last: none for a deletion.
@@ -33,10 +41,7 @@ class Executor:
         metrics.ACTIONS.labels(type(action).__name__).inc()
         match action:
             case CreateChild():
-                *companions, child = manifests
-                for companion in companions:
-                    await self._ensure(companion, fresh=action.kind == "RayJob")
-                await self._create(child)
+                await self._make(namespace, action, manifests)
             case ApplyService():
                 *companions, child = manifests
                 for companion in companions:
@@ -44,6 +49,23 @@ class Executor:
                 await self._bring(action, child)
             case DeleteChild():
                 await self._delete(namespace, action)
+
+    async def _make(self, namespace: str, action: CreateChild, manifests: Sequence[JsonObject]) -> None:
+        """Create a child with what it needs; that it is refused is remembered, so that people are told."""
+        *companions, child = manifests
+        refused = self._refused.setdefault(namespace, {})
+        try:
+            for companion in companions:
+                await self._ensure(companion, fresh=action.kind == "RayJob")
+            await self._create(child)
+        except ApiError as error:
+            if error.status in _REFUSALS:
+                found = of_refusal(str(error))
+                refused[action.name] = Refused(found.reason.value, found.message)
+            raise
+        refused.pop(action.name, None)
+        if not refused:
+            self._refused.pop(namespace, None)
 
     async def _create(self, child: JsonObject) -> None:
         """POST, never apply: what has the name already is looked at first, and may be somebody else's."""

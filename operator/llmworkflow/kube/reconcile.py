@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from llmworkflow.api.fields import JsonObject
@@ -21,7 +21,7 @@ from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Key
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.errors import AgainError, ApiError, NotLeadingError
-from llmworkflow.kube.events import events_of
+from llmworkflow.kube.events import Told, events_of, of_transitions, of_troubles
 from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.resources import LLM_WORKFLOW
@@ -112,13 +112,16 @@ class Reconciler:
         key = (workflow.metadata.namespace, workflow.metadata.name)
         sight = await self._observer.observe(workflow, before)
         now = datetime.now(UTC)
-        planned = plan(workflow, before, sight.observed, now)
+        observed = replace(sight.observed, refused=self._executor.refused(workflow.metadata.namespace))
+        planned = plan(workflow, before, observed, now)
         try:
             manifests = self._render(workflow, planned)
         except RenderError as error:
             return await self._stall(live, before, Reason.INVALID_SPEC, str(error))
         quiet_in = await self._write(key, live, before, planned)
-        await self._tell(workflow, planned, before, now)
+        self._account(workflow, planned, before, now)
+        told = [*of_transitions(planned.transitions), *of_troubles(before, planned.status)]
+        await self._tell(live, told, now)
         for action in planned.actions:
             logger.info("%s", action.description, extra=_where(key))
             await self._executor.carry_out(workflow.metadata.namespace, action, manifests[action.description])
@@ -167,23 +170,28 @@ class Reconciler:
         """Say why nothing can be done; the stages stay as they are."""
         metadata = live["metadata"]
         key = (metadata["namespace"], metadata["name"])
-        after = stalled(before, metadata["generation"], reason, message, datetime.now(UTC))
+        now = datetime.now(UTC)
+        after = stalled(before, metadata["generation"], reason, message, now)
         if after != before:
             logger.warning("%s: %s", reason, message, extra=_where(key))
             await self._put(key, live, after)
+            await self._tell(live, [Told(reason, message)], now)
         else:
             self._remember(key, live, after)
         return _FOREVER
 
-    async def _tell(
+    def _account(
         self, workflow: LLMWorkflow, planned: Plan, before: LLMWorkflowStatus, now: datetime
     ) -> None:
-        """Log, count and publish the transitions, which are written by now."""
+        """Log and count the transitions, which are written by now."""
         for step in planned.transitions:
             _log(workflow, planned.status, step)
             metrics.TRANSITIONS.labels(step.after, step.reason).inc()
         _time(before, planned.status, now)
-        for event in events_of(workflow, planned.transitions, now):
+
+    async def _tell(self, live: JsonObject, told: Iterable[Told], now: datetime) -> None:
+        """Publish what is written by now."""
+        for event in events_of(live["metadata"], told, now):
             try:
                 await self._api.create(event)
             except ApiError as error:

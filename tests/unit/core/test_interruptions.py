@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from llmworkflow.api.names import Verb
-from llmworkflow.core.observation import ChildPhase
+from llmworkflow.core.observation import ChildPhase, Refused
+from llmworkflow.core.plan import plan
 
 from .builders import workflow
 from .simulator import SimulatedCluster
@@ -250,3 +251,25 @@ def test_a_stage_that_was_suspended_takes_what_was_done_before_when_it_resumes()
     cluster.edit(("suspend", False))
     cluster.settle()
     assert (cluster.states()["tune"], cluster.stage("tune").reused) == ("Succeeded", True)
+
+
+def test_a_child_that_cannot_be_made_is_explained_where_it_starts() -> None:
+    cluster = SimulatedCluster()
+    cluster.write(cluster.look_and_plan())
+    child = cluster.stage("tune").child
+    assert child is not None
+    refused = {child.name: Refused("QuotaExceeded", "raise the quota")}
+    observed = replace(cluster.observed(), refused=refused)
+    explained = plan(cluster.workflow, cluster.status, observed, cluster.now).status.stages[0]
+    assert (explained.state, explained.reason, explained.message) == (
+        "Starting",
+        "QuotaExceeded",
+        "raise the quota",
+    )
+
+
+def test_who_holds_a_child_back() -> None:
+    cluster = fresh(("ray.queue", "team-a"))
+    cluster.see("tune", phase=ChildPhase.QUEUED)
+    cluster.settle()
+    assert cluster.stage("tune").message.endswith("its queue team-a; see that LocalQueue and its Workload")

@@ -19,6 +19,7 @@ class FakeApi:
         self.objects: dict[tuple[str, str], Object] = {}
         self.writes: list[str] = []
         self.away = False
+        self.refusal: ApiError | None = None  # of whatever is to be created
         for item in objects:
             self._keep(item)
 
@@ -28,6 +29,8 @@ class FakeApi:
         return self.objects.get((resource.kind, name))
 
     async def create(self, manifest: Object) -> Object:
+        if self.refusal:
+            raise self.refusal
         if (manifest["kind"], manifest["metadata"]["name"]) in self.objects:
             raise ApiError(409, "AlreadyExists", "there is one already")
         return self._write("create", manifest)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmworkflow.api.names import PendingReason as R
-from llmworkflow.kube.diagnose import Evidence, diagnose
+from llmworkflow.kube.diagnose import Evidence, diagnose, of_refusal
 
 L4 = {"nvidia.com/gpu.product": "NVIDIA-L4"}
 
@@ -104,6 +104,14 @@ CASES: dict[str, tuple[Evidence, R, str]] = {
         R.CLAIM_PENDING,
         "PersistentVolumeClaim artifacts is Pending",
     ),
+    "a claim for one pod": (
+        Evidence(
+            [pod("node has pod using PersistentVolumeClaim with ReadWriteOncePod access mode", **CLAIMED)],
+            claims=[claim("Bound") | {"spec": {"accessModes": ["ReadWriteOncePod"]}}],
+        ),
+        R.CLAIM_IN_USE,
+        "PersistentVolumeClaim artifacts is for one pod (ReadWriteOncePod), which has it; use a claim of",
+    ),
     "a volume that one node has": (
         Evidence(
             [pod(**CLAIMED)],
@@ -122,6 +130,11 @@ CASES: dict[str, tuple[Evidence, R, str]] = {
         Evidence(events=[event("FailedToCreateHeadPod", "is forbidden: exceeded quota: gpus, requested: 1")]),
         R.QUOTA,
         "exceeded quota: gpus, requested: 1; raise the quota",
+    ),
+    "a service account that is not there": (
+        Evidence(events=[event("Failed", 'looking up service account a/b: serviceaccount "b" not found')]),
+        R.ACCOUNT_MISSING,
+        "ServiceAccount b is not there; create it, or correct ray.serviceAccountName",
     ),
     "a policy that forbids the pod": (
         Evidence(events=[event("Failed", 'violates PodSecurity "restricted:latest"')]),
@@ -150,3 +163,13 @@ def test_diagnosis(evidence: Evidence, reason: R, words: str) -> None:
 )
 def test_nothing_is_wrong_yet(evidence: Evidence) -> None:
     assert diagnose(evidence) is None
+
+
+def test_why_the_api_server_refuses_a_child() -> None:
+    quota = of_refusal('POST /apis: rayjobs "a" is forbidden: exceeded quota: jobs, used: 1')
+    assert (quota.reason, quota.message.partition(";")[0]) == (R.QUOTA, "exceeded quota: jobs, used: 1")
+    other = of_refusal('POST /apis: admission webhook "w" denied the request: no')
+    assert (other.reason, other.message) == (
+        R.FORBIDDEN,
+        'POST /apis: admission webhook "w" denied the request: no',
+    )

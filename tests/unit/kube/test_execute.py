@@ -8,7 +8,7 @@ import pytest
 
 from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Work
 from llmworkflow.kube.cache import Cache
-from llmworkflow.kube.errors import AgainError
+from llmworkflow.kube.errors import AgainError, ApiError
 from llmworkflow.kube.execute import Executor
 
 from .builders import metadata, rayjob, rayservice
@@ -104,3 +104,16 @@ async def test_only_the_very_child_is_deleted() -> None:
         await acts.carry_out("team", DeleteChild("RayJob", NAME, "another", "tune"), [])
     await acts.carry_out("team", DeleteChild("RayJob", NAME, f"uid-{NAME}", "tune"), [])
     assert api.writes == [f"delete RayJob {NAME}"]
+
+
+async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    api.refusal = ApiError(403, "Forbidden", "is forbidden: exceeded quota: jobs, used: 1")
+    with pytest.raises(ApiError):
+        await acts.carry_out("team", CREATE, manifests())
+    assert acts.refused("team")[NAME].reason == "QuotaExceeded"
+    assert acts.refused("other") == {}
+    api.refusal = None
+    await acts.carry_out("team", CREATE, manifests())
+    assert acts.refused("team") == {}

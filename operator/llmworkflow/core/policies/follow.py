@@ -43,20 +43,39 @@ _NEXT: Mapping[tuple[StageState, ChildPhase], tuple[StageState, Reason]] = {
 def follow(view: View) -> StageStatus | None:
     """Go where the child's phase leads; while it is pending, say what its pods wait for."""
     status, seen = view.status, view.seen
-    if seen is None or seen.terminating or not keeps_child(status):
+    if seen is None:
+        return _refused(view)
+    if seen.terminating or not keeps_child(status):
         return None
     if step := _NEXT.get((status.state, seen.phase)):
         state, reason = step
-        return move(status, state, reason, _message(seen), **_clocks(view, state))
+        return move(status, state, reason, _message(view, seen), **_clocks(view, state))
     if status.state is _S.STARTING and seen.phase is _P.PENDING:
-        return explain(status, seen.reason or Reason.PENDING, _message(seen))
+        return explain(status, seen.reason or Reason.PENDING, _message(view, seen))
     return None
 
 
-def _message(seen: ChildSeen) -> str:
+def _refused(view: View) -> StageStatus | None:
+    """Say why the child that was requested is not made; it is tried again and again."""
+    child = view.status.child
+    found = view.world.observed.refused.get(child.name) if child else None
+    if view.status.state is not _S.STARTING or found is None:
+        return None
+    return explain(view.status, found.reason, found.message)
+
+
+def _message(view: View, seen: ChildSeen) -> str:
     if seen.phase is _P.QUEUED:
-        return seen.message or f"{seen.kind} {seen.name} is held back by its queue"
+        return seen.message or _held(view, seen)
     return seen.message if seen.phase in (_P.PENDING, _P.UNHEALTHY) else ""
+
+
+def _held(view: View, seen: ChildSeen) -> str:
+    """Who holds the child back, and where to look."""
+    own, common = view.stage.ray, view.world.workflow.spec.ray
+    queue = (own.queue if own else None) or common.queue
+    remedy = f" {queue}; see that LocalQueue and its Workload" if queue else ""
+    return f"{seen.kind} {seen.name} is held back by its queue{remedy}"
 
 
 def _clocks(view: View, state: StageState) -> dict[str, Any]:
