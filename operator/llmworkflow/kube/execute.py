@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import ANNOTATION_SPEC_HASH
+from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache
-from llmworkflow.kube.children import record_of
+from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.errors import AgainError, ApiError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
@@ -38,10 +38,7 @@ class Executor:
                     await self._ensure(companion, fresh=action.kind == "RayJob")
                 await self._create(child)
             case ApplyService():
-                *companions, child = manifests
-                for companion in companions:
-                    await self._ensure(companion)
-                await self._bring(action, child)
+                await self._bring(action, manifests)
             case DeleteChild():
                 await self._delete(namespace, action)
 
@@ -55,18 +52,28 @@ class Executor:
             raise
         self._cache.put(record_of(created), time.monotonic())
 
-    async def _bring(self, action: ApplyService, child: JsonObject) -> None:
-        """Replace the spec of this very service, and leave alone what others keep in its metadata."""
+    async def _bring(self, action: ApplyService, manifests: Sequence[JsonObject]) -> None:
+        """Replace the spec of this very service, and leave alone what others keep in its metadata.
+
+        A cluster that is made of the same stays as it is, with the code that it began with: it may have been rendered
+        by an older version, and what this one renders otherwise is no reason to start its engines anew.
+        """
+        *companions, child = manifests
         described = child["metadata"]
         live = await self._api.get(RAY_SERVICE, described["namespace"], action.name)
         if live is None or live["metadata"]["uid"] != action.uid or "deletionTimestamp" in live["metadata"]:
             raise AgainError(f"RayService {action.name} is not the one that was seen")
+        stays = _same_cluster(live, child)
+        for companion in companions:
+            if not (stays and companion.get("immutable")):
+                await self._ensure(companion)
         kept = {
             name: {**live["metadata"].get(name, {}), **described.get(name, {})}
             for name in ("labels", "annotations")
         }
         suspend = {"suspend": live["spec"]["suspend"]} if "suspend" in live["spec"] else {}  # Kueue's
-        spec = {**child["spec"], **suspend}
+        cluster = {"rayClusterConfig": live["spec"]["rayClusterConfig"]} if stays else {}
+        spec = {**child["spec"], **cluster, **suspend}
         metadata = {**live["metadata"], **kept, "ownerReferences": described["ownerReferences"]}
         metadata.pop("managedFields", None)
         replaced = await self._api.replace({**child, "metadata": metadata, "spec": spec})
@@ -109,6 +116,12 @@ def _hash_of(live: JsonObject) -> str | None:
     annotations = live["metadata"].get("annotations") or {}
     found: str | None = annotations.get(ANNOTATION_SPEC_HASH)
     return found
+
+
+def _same_cluster(live: JsonObject, child: JsonObject) -> bool:
+    """Whether the Ray cluster that a service has is the one that it is to have; an edit by hand is put right."""
+    made_of = [found["metadata"].get("annotations", {}).get(ANNOTATION_CLUSTER) for found in (live, child)]
+    return made_of[0] == made_of[1] is not None and not edited_by_hand(live["metadata"])
 
 
 def _is_report(companion: JsonObject) -> bool:
