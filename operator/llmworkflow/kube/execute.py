@@ -1,7 +1,7 @@
 """Carries out the actions of a plan. Each may be begun again at any point: after a crash, it will be."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
@@ -10,6 +10,7 @@ from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import Api
+from llmworkflow.kube.companions import Place
 from llmworkflow.kube.errors import AgainError, ApiError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
 
@@ -22,7 +23,7 @@ class Executor:
     def __init__(self, api: Api, cache: Cache) -> None:
         self._api = api
         self._cache = cache
-        self._applied: dict[tuple[str, str, str], str] = {}  # spec hashes by kind, namespace and name
+        self._applied: dict[Place, str] = {}  # spec hashes
 
     async def carry_out(self, namespace: str, action: Action, manifests: Sequence[JsonObject]) -> None:
         """Do one action; `manifests` are what it was rendered to, the child last: none for a deletion.
@@ -41,6 +42,19 @@ class Executor:
                 await self._bring(action, manifests)
             case DeleteChild():
                 await self._delete(namespace, action)
+
+    def forget(self, place: Place | None = None) -> None:
+        """A companion was deleted by somebody; or, without a place, any may have been."""
+        if place is None:
+            self._applied.clear()
+        else:
+            self._applied.pop(place, None)
+
+    async def restore(self, manifests: Sequence[JsonObject], mounted: Collection[str]) -> None:
+        """Make the companions of a living child anew where they are not there: of the immutable, those it mounts."""
+        for companion in manifests[:-1]:
+            if not companion.get("immutable") or companion["metadata"]["name"] in mounted:
+                await self._ensure(companion)
 
     async def _create(self, child: JsonObject) -> None:
         """POST, never apply: what has the name already is looked at first, and may be somebody else's."""

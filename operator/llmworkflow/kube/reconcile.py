@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import Reason
@@ -13,7 +14,7 @@ from llmworkflow.api.problems import InvalidWorkflow
 from llmworkflow.api.spec.workflow import API_VERSION, KIND, LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState
 from llmworkflow.api.validate import check
-from llmworkflow.core.actions import DeleteChild, Plan, Transition
+from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Plan, Transition
 from llmworkflow.core.conditions import stalled
 from llmworkflow.core.observation import Observed
 from llmworkflow.core.plan import plan
@@ -28,6 +29,7 @@ from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.resources import LLM_WORKFLOW
 from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.standing import Standing, standings
+from llmworkflow.kube.upkeep import Upkeep
 from llmworkflow.kube.writes import QUIET_SECONDS, is_quiet
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.manifests import render
@@ -55,10 +57,18 @@ class Known:
 class Reconciler:
     """Looks at workflows. Called by the queue, never twice at a time for one workflow."""
 
-    def __init__(self, api: Api, observer: Observer, executor: Executor, settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        api: Api,
+        observer: Observer,
+        executor: Executor,
+        upkeep: Upkeep,
+        settings: OperatorSettings,
+    ) -> None:
         self._api = api
         self._observer = observer
         self._executor = executor
+        self._upkeep = upkeep
         self._settings = settings
         self._known: dict[Key, Known] = {}
         self.kuberay_absent = False
@@ -92,6 +102,7 @@ class Reconciler:
         live = await self._api.get(LLM_WORKFLOW, *key)
         if live is None:
             self._known.pop(key, None)
+            self._upkeep.forget(key)
             return None
         if "deletionTimestamp" in live["metadata"]:
             return _FOREVER  # what it owns goes with it
@@ -121,6 +132,10 @@ class Reconciler:
             logger.info("%s", action.description, extra=_where(key))
             rendered = manifests.get(action.description, [])
             await self._executor.carry_out(workflow.metadata.namespace, action, rendered)
+        self._upkeep.acted(key, planned.actions)
+        if not planned.actions:
+            render_child = partial(self._manifests, planned)
+            await self._upkeep.care(workflow, planned, sight.observed, now, render_child)
         later = [sight.again, quiet_in, _FOREVER if planned.requeue_after is None else planned.requeue_after]
         return min(*later, ACTED_SECONDS) if planned.actions else min(later)
 
@@ -138,17 +153,22 @@ class Reconciler:
 
     def _render(self, workflow: LLMWorkflow, planned: Plan) -> tuple[Manifests, dict[str, str]]:
         """The manifests of all actions, with the image that the workflow began with; and what is wrong, by stage."""
-        image = planned.status.resolved.image or self._settings.jobs.image
-        settings = self._settings.jobs.model_copy(update={"image": image})
         manifests: dict[str, list[JsonObject]] = {}
         problems: dict[str, str] = {}
         for action in planned.actions:
             if not isinstance(action, DeleteChild):
                 try:
-                    manifests[action.description] = render(workflow, action, settings, code_files())
+                    manifests[action.description] = self._manifests(planned, workflow, action)
                 except RenderError as error:
                     problems[action.work.stage] = str(error)
         return manifests, problems
+
+    def _manifests(
+        self, planned: Plan, workflow: LLMWorkflow, action: CreateChild | ApplyService
+    ) -> list[JsonObject]:
+        image = planned.status.resolved.image or self._settings.jobs.image
+        settings = self._settings.jobs.model_copy(update={"image": image})
+        return render(workflow, action, settings, code_files())
 
     async def _write(self, key: Key, live: JsonObject, before: LLMWorkflowStatus, planned: Plan) -> float:
         """Write the status if it changed; returns after how many seconds a quiet change is to be written."""

@@ -137,3 +137,33 @@ async def test_only_the_very_child_is_deleted() -> None:
         await acts.carry_out("team", DeleteChild("RayJob", NAME, "another", "tune"), [])
     await acts.carry_out("team", DeleteChild("RayJob", NAME, f"uid-{NAME}", "tune"), [])
     assert api.writes == [f"delete RayJob {NAME}"]
+
+
+async def test_companion_that_somebody_deleted_is_made_anew() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    api.objects.clear()
+    api.writes.clear()
+    await acts.restore(manifests(), mounted=["code"])
+    assert api.writes == ["apply ConfigMap report"], "nobody said that the code is gone"
+    acts.forget(("ConfigMap", "team", "code"))
+    await acts.restore(manifests(), mounted=["code"])
+    assert api.writes[1:] == ["apply ConfigMap code"]
+
+
+async def test_of_immutable_companions_only_those_are_made_anew_that_the_child_mounts() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.restore(manifests(), mounted=["code-of-an-older-version"])
+    assert api.writes == ["apply ConfigMap report"]
+
+
+async def test_after_a_time_without_a_watch_everything_is_looked_at_again() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    api.objects.clear()
+    acts.forget()
+    await acts.restore(manifests(), mounted=["code"])
+    assert {name for _, name in api.objects} == {"code", "report"}
