@@ -21,6 +21,8 @@ _PROGRESS_SECONDS = 10.0
 _PATIENCE_SECONDS, _LONGEST_PAUSE_SECONDS = 600.0, 30.0
 # The API server may be away, or busy, for a while.
 _PASSING = (429, 500, 502, 503, 504)
+# One that was just started knows no rights yet; and a Role or a ConfigMap that somebody deleted is made anew.
+_REFUSALS, _REFUSED_SECONDS = (401, 403, 404), 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class ConfigMapSink:
         """Replace the report: progress now and then, if it can be; an outcome in any case.
 
         Raises:
-            JobError: the outcome could not be written for ten minutes, or the API server refuses it.
+            JobError: the outcome could not be written for ten minutes, or the API server keeps refusing it.
         """
         if json.loads(text)["state"] == "Running":
             self._mention(text)
@@ -53,24 +55,35 @@ class ConfigMapSink:
             logger.warning("progress was not written to %s: %s", self._uri, problem)
 
     def _insist(self, text: str) -> None:
-        pause, deadline = 1.0, time.monotonic() + _PATIENCE_SECONDS
+        pause, since = (
+            1.0,
+            dict[float, float](),
+        )  # when a problem that is worth so much patience was first met
         while True:
-            problem, passes = self._try(text)
+            problem, patience = self._try(text)
             if problem is None:
                 return
-            if not passes or time.monotonic() + pause > deadline:
+            if patience not in since:
+                pause, since[patience] = 1.0, time.monotonic()
+            if time.monotonic() + pause > since[patience] + patience:
                 message = f"the report was not written to {self._uri}: {problem}"
                 raise JobError("StorageError", message, retryable=True)
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
 
-    def _try(self, text: str) -> tuple[str | None, bool]:
-        """What was wrong, None where nothing was; and whether that may pass by itself."""
+    def _try(self, text: str) -> tuple[str | None, float]:
+        """What was wrong, None where nothing was; and for how many seconds it may pass by itself."""
         try:
             status, answer = self._patch(json.dumps({"data": {KEY: text}}))
         except (OSError, http.client.HTTPException) as error:
-            return str(error) or type(error).__name__, True
-        return (None, True) if status == 200 else (f"HTTP {status} {answer}", status in _PASSING)
+            return str(error) or type(error).__name__, _PATIENCE_SECONDS
+        if status == 200:
+            return None, 0.0
+        patience = {
+            **dict.fromkeys(_PASSING, _PATIENCE_SECONDS),
+            **dict.fromkeys(_REFUSALS, _REFUSED_SECONDS),
+        }
+        return f"HTTP {status} {answer}", patience.get(status, 0.0)
 
     def _patch(self, body: str) -> tuple[int, str]:
         host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])

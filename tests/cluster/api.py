@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,6 +157,19 @@ def eventually(look: Callable[[], T | None], seconds: float, what: str) -> T:
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
         time.sleep(0.1)
     return found
+
+
+def through_outages(request: Callable[[], T], seconds: float = 300, forgiven: Sequence[int] = ()) -> T:
+    """The answer to a request, also where the API server is away for a while, or says for long what is forgiven."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return request()
+        except (ApiError, *UNAVAILABLE) as error:
+            refused = isinstance(error, ApiError) and error.status < 500 and error.status not in forgiven
+            if refused or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def condition(manifest: Object, kind: str) -> Object:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from llmworkflow.api.names import LABEL_STAGE
 from llmworkflow.local.machine import HOST
 
-from .api import Api
+from .api import UNAVAILABLE, Api
 from .fake_endpoint import respond
 from .fake_job import FakeJob
 from .pod_files import PodFiles
@@ -172,6 +172,8 @@ class FakeDashboard:
                 return self._route(cluster, head, method, parts.path.rstrip("/"), body)
         except Answer as answer:
             return answer
+        except UNAVAILABLE:
+            return Answer(502, "the API server, which knows what is behind that name, is away")
 
     def _route(self, cluster: Cluster, head: Pod, method: str, path: str, body: bytes) -> Answer:
         if path == _APPLICATIONS:

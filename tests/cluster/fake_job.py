@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.config_map_sink import _PATIENCE_SECONDS, _REFUSALS
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import REPORT_ENV, Report
 
-from .api import Api
+from .api import Api, through_outages
 from .pod_files import PodFiles
 from .scripts import JobScript
 
@@ -38,7 +39,13 @@ class HeadSink:
         self._api = api.as_bearer(api.token_of(spec["serviceAccountName"], head["metadata"]["namespace"]))
 
     def write(self, text: str) -> None:
-        self._api.patch("ConfigMap", self._name, self._namespace, {"data": {REPORT_KEY: text}})
+        """Write it, with the patience of the real sink."""
+        report = {"data": {REPORT_KEY: text}}
+        through_outages(
+            lambda: self._api.patch("ConfigMap", self._name, self._namespace, report),
+            seconds=_PATIENCE_SECONDS,
+            forgiven=_REFUSALS,
+        )
 
 
 class FakeJob:
@@ -88,8 +95,7 @@ class FakeJob:
         self._ended = time.time()
 
     def _act(self) -> None:
-        config = self._configuration()
-        report = self._report(config) if config and self._script.reports else None
+        config, report = through_outages(self._mounted)
         if report:
             report.progress(0, 10, "began")
         self._over.wait(self._script.seconds)
@@ -101,6 +107,11 @@ class FakeJob:
         if report and config:
             self._conclude(report, config)
         self.message, self.status = self._script.message, self._script.status
+
+    def _mounted(self) -> tuple[JobConfig | None, Report | None]:
+        """What a pod has without asking anybody: its configuration, and the token to report with."""
+        config = self._configuration()
+        return config, self._report(config) if config and self._script.reports else None
 
     def _configuration(self) -> JobConfig | None:
         """What the pod's configuration file says; None for an entrypoint that is not one of the project's."""

@@ -34,8 +34,15 @@ class OperatorProcess(Program):
     """`python -m llmworkflow.kube`, as the service account that it ships with."""
 
     def __init__(
-        self, cluster: Cluster, folder: Path, name: str = "operator", server: str = "", **settings: Any
+        self,
+        cluster: Cluster,
+        folder: Path,
+        name: str = "operator",
+        server: str = "",
+        code: Path | None = None,
+        **settings: Any,
     ) -> None:
+        """`server`: in place of the cluster's own; `code`: a folder with other packages than the installed ones."""
         token = cluster.api.token_of(ACCOUNT, NAMESPACE)
         kubeconfig = _kubeconfig(cluster, folder / f"{name}.kubeconfig", token, server)
         self.url = f"http://{HOST}:{free_port()}"
@@ -53,6 +60,7 @@ class OperatorProcess(Program):
                 "HTTP_PROXY": cluster.dashboard.url,  # whose hosts are the endpoints
                 "NO_PROXY": HOST,
                 "no_proxy": HOST,
+                **({"PYTHONPATH": str(code)} if code else {}),
             },
         )
 

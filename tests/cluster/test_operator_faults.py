@@ -12,7 +12,7 @@ from .api import condition, eventually
 from .conftest import Cluster
 from .operator_process import OperatorProcess, install
 from .scripts import NEVER_ENDS, JobScript
-from .workflows import NAME, begin, left, states, told, wait_for, workflow
+from .workflows import NAME, begin, states, told, wait_for, workflow
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -27,8 +27,34 @@ def operators(cluster: Cluster, tmp_path: Path) -> Iterator[list[OperatorProcess
         operator.stop()
 
 
+BESIDE = ("ConfigMap", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
+
+
+def beside(cluster: Cluster, namespace: str) -> set[tuple[str, str]]:
+    """What the operator made beside the children."""
+    ours = {"app.kubernetes.io/managed-by": "llmworkflow"}
+    return {
+        (kind, item["metadata"]["name"])
+        for kind in BESIDE
+        for item in cluster.api.list(kind, namespace, ours)
+    }
+
+
+def reported(cluster: Cluster, namespace: str) -> bool:
+    return any("report.json" in item.get("data", {}) for item in cluster.api.list("ConfigMap", namespace))
+
+
 def jobs(cluster: Cluster, namespace: str) -> list[dict[str, Any]]:
     return cluster.api.list("RayJob", namespace)
+
+
+def assert_each_ran_once(cluster: Cluster, namespace: str) -> None:
+    ran = {
+        stage: len(ids) for (where, stage), ids in cluster.dashboard.submissions.items() if where == namespace
+    }
+    found = cluster.api.get("LLMWorkflow", NAME, namespace) or {}
+    ended = [ended for stage in found["status"]["stages"] for ended in stage.get("attempts", [])]
+    assert set(ran.values()) == {1}, (ran, ended)
 
 
 def in_state(cluster: Cluster, namespace: str, stage: str, state: str) -> None:
@@ -53,8 +79,7 @@ def test_two_operators_and_the_acting_one_dies(
     first.kill()
     wait_for(cluster, namespace, "Ready", seconds=120)
     assert "leader" in second.readiness()
-    submitted = {stage: ids for (_, stage), ids in cluster.dashboard.submissions.items() if _ == namespace}
-    assert all(len(ids) == 1 for ids in submitted.values())
+    assert_each_ran_once(cluster, namespace)
 
 
 def test_api_server_away_and_history_forgotten_meanwhile(
@@ -70,38 +95,7 @@ def test_api_server_away_and_history_forgotten_meanwhile(
         cluster.control_plane.compact()
     wait_for(cluster, namespace, "Ready", seconds=120)
     assert operator.get("/healthz").is_success
-    submitted = {stage: ids for (_, stage), ids in cluster.dashboard.submissions.items() if _ == namespace}
-    assert all(len(ids) == 1 for ids in submitted.values())
-
-
-def test_deleted_while_the_operator_is_down(
-    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
-) -> None:
-    operator = operators[0]
-    operator.start_up()
-    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
-    begin(cluster, namespace)
-    in_state(cluster, namespace, "tune", "Running")
-    operator.kill()
-    cluster.api.delete("LLMWorkflow", NAME, namespace)
-    eventually(lambda: not left(cluster.api, namespace), 60, "nothing is left")
-
-
-def test_deleted_and_made_again_with_the_same_name(
-    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
-) -> None:
-    operator = operators[0]
-    operator.start_up()
-    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS, JobScript())
-    begin(cluster, namespace)
-    in_state(cluster, namespace, "tune", "Running")
-    (before,) = jobs(cluster, namespace)
-    cluster.api.delete("LLMWorkflow", NAME, namespace)
-    eventually(lambda: cluster.api.get("LLMWorkflow", NAME, namespace) is None, 30, "the first is gone")
-    cluster.api.apply(workflow(namespace))
-    wait_for(cluster, namespace, "Ready", seconds=120)
-    names = {job["metadata"]["name"] for job in jobs(cluster, namespace)}
-    assert before["metadata"]["name"] not in names
+    assert_each_ran_once(cluster, namespace)
 
 
 def test_job_deleted_by_hand_is_another_attempt_and_one_edited_is_made_anew(
@@ -138,6 +132,33 @@ def test_what_cannot_be_done_is_said_and_picked_up(
     assert jobs(cluster, namespace) == []
     cluster.api.apply(workflow(namespace))
     wait_for(cluster, namespace, "Ready", seconds=120)
+
+
+def test_what_stands_beside_a_job_is_restored_and_what_is_left_over_goes(
+    cluster: Cluster, namespace: str, operators: list[OperatorProcess]
+) -> None:
+    operators[0].start_up()
+    cluster.dashboard.script_job(namespace, "tune", JobScript(seconds=8))
+    begin(cluster, namespace)
+    in_state(cluster, namespace, "tune", "Running")
+    before = beside(cluster, namespace)
+    assert {kind for kind, _ in before} == set(BESIDE)
+    eventually(lambda: reported(cluster, namespace), 30, "the job began")
+    for kind, name in before:
+        if kind != "ServiceAccount":  # whose tokens would end with it
+            cluster.api.delete(kind, name, namespace)
+    eventually(lambda: beside(cluster, namespace) >= before, 30, "all of it is there again")
+    wait_for(cluster, namespace, "Ready", seconds=120)
+    assert_each_ran_once(cluster, namespace)
+
+    def left_over() -> set[str]:
+        (service,) = cluster.api.list("RayService", namespace)
+        pods = [service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]]
+        mounted = {v["configMap"]["name"] for pod in pods for v in pod["spec"]["volumes"] if "configMap" in v}
+        found = {name for kind, name in beside(cluster, namespace) if kind == "ConfigMap"}
+        return {name for name in found - mounted if "-report-" not in name}
+
+    eventually(lambda: not left_over(), 60, "only what serves is left")
 
 
 def test_at_rest_nothing_is_written(

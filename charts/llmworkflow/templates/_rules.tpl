@@ -17,19 +17,20 @@ What the operator may do, and nothing else: it reads no Secret, and neither esca
   resources: [rayjobs, rayservices]
   verbs: [get, list, watch, create, update, delete]
 # The code and the configurations of jobs, and what they report. Heads write their report with get, patch and update:
-# who gives a right by a Role has to hold it.
+# who gives a right by a Role has to hold it. All of these are watched, without their content, so that what somebody
+# deletes is made anew.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch, update, delete]
+  verbs: [get, list, watch, create, patch, update, delete]
 - apiGroups: [""]
   resources: [serviceaccounts]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
-  verbs: [get, create, patch]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list]

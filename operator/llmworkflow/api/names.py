@@ -17,6 +17,9 @@ ANNOTATION_SPEC_HASH = f"{DOMAIN}/spec-hash"  # digest of what was rendered, to 
 ANNOTATION_SETTINGS = (
     f"{DOMAIN}/settings"  # digest of the settings that were rendered, to see edits of the spec
 )
+ANNOTATION_CLUSTER = (
+    f"{DOMAIN}/cluster"  # digest of what an endpoint's Ray cluster is made of, to leave it as it is
+)
 ANNOTATION_USER = f"{DOMAIN}/requested-by"  # user of an action, vouched for by the admission policy
 ANNOTATION_NOTE = f"{DOMAIN}/note"  # why a person acted as they did, in their words
 ANNOTATION_SUSPENDED_BY = (

@@ -22,7 +22,16 @@ def actions(world: World) -> Iterator[Action]:
         if world.owns(child) and child.uid not in claimed and not child.terminating:
             yield DeleteChild(child.kind, child.name, child.uid, child.stage or _stage_of(world, child))
     for view in needed:
-        yield from _for_stage(view)
+        if view.stage.name not in world.observed.unrenderable:
+            yield from _for_stage(view)
+
+
+def living(world: World) -> Iterator[CreateChild]:
+    """The children that are there and needed, each as it would be made now."""
+    for name in world.specs:
+        view = world.view(name)
+        if view.seen and not view.seen.terminating and keeps_child(view.status):
+            yield CreateChild(view.seen.kind, view.seen.name, work_of(view))
 
 
 def work_of(view: View) -> Work:

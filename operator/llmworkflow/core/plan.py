@@ -5,8 +5,8 @@ from datetime import datetime
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, Promotion, StageStatus
-from llmworkflow.core.actions import Plan, Transition
-from llmworkflow.core.children import actions
+from llmworkflow.core import children
+from llmworkflow.core.actions import CreateChild, Plan, Transition
 from llmworkflow.core.deadlines import seconds_until_next
 from llmworkflow.core.inputs import resolve
 from llmworkflow.core.observation import Observed
@@ -54,7 +54,14 @@ def plan(workflow: LLMWorkflow, status: LLMWorkflowStatus, observed: Observed, n
             "last_handled": handled,
         }
     )
-    return Plan(after, tuple(actions(world)), tuple(ledger.transitions), seconds_until_next(world))
+    return Plan(after, tuple(children.actions(world)), tuple(ledger.transitions), seconds_until_next(world))
+
+
+def living(
+    workflow: LLMWorkflow, status: LLMWorkflowStatus, observed: Observed, now: datetime
+) -> list[CreateChild]:
+    """The children that are there and needed, as they would be made now: to mend what they refer to."""
+    return list(children.living(_open(workflow, status, observed, now).world))
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Children as the cache keeps them: a few words of each instead of the whole object."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -39,6 +40,7 @@ class ChildRecord:
     look: Look
     url: str | None
     gpus: int
+    mounts: tuple[str, ...]  # ConfigMaps
 
     @property
     def key(self) -> tuple[str, str]:
@@ -97,6 +99,7 @@ def record_of(child: JsonObject) -> ChildRecord:
         look=rayservice.look_at(child) if is_service else rayjob.look_at(child),
         url=rayservice.address(child) if is_service else None,
         gpus=sum(_gpus(child)),
+        mounts=tuple(sorted({*_mounts(child)})),
     )
 
 
@@ -112,10 +115,22 @@ def edited_by_hand(metadata: JsonObject) -> bool:
     )
 
 
+def _cluster(child: JsonObject) -> JsonObject:
+    return child["spec"].get("rayClusterSpec") or child["spec"].get("rayClusterConfig") or {}
+
+
+def _mounts(child: JsonObject) -> Iterator[str]:
+    """ConfigMaps that the pods mount."""
+    cluster = _cluster(child)
+    for group in (cluster.get("headGroupSpec") or {}, *(cluster.get("workerGroupSpecs") or [])):
+        for volume in group.get("template", {}).get("spec", {}).get("volumes") or []:
+            if config_map := volume.get("configMap"):
+                yield sys.intern(config_map["name"])
+
+
 def _gpus(child: JsonObject) -> Iterator[int]:
     """Accelerators that the child asks for, by group."""
-    cluster = child["spec"].get("rayClusterSpec") or child["spec"].get("rayClusterConfig") or {}
-    for group in cluster.get("workerGroupSpecs") or []:
+    for group in _cluster(child).get("workerGroupSpecs") or []:
         containers = group.get("template", {}).get("spec", {}).get("containers") or [{}]
         limits = containers[0].get("resources", {}).get("limits") or {}
         for resource, amount in limits.items():

@@ -19,6 +19,8 @@ TIMEOUT_SECONDS = 30.0
 # A watch that stays silent for longer than the server lets it live has lost its connection.
 WATCH_SECONDS, WATCH_SILENCE_SECONDS = 290, 330
 _JSON, _APPLY, _MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
+METADATA = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+"""What to accept where the content of objects is not of interest; with `List` for a list."""
 
 
 class Api:
@@ -37,9 +39,11 @@ class Api:
                 return None
             raise
 
-    async def list(self, resource: Resource, namespace: str = "", **query: str) -> JsonObject:
+    async def list(
+        self, resource: Resource, namespace: str = "", accept: str = _JSON, **query: str
+    ) -> JsonObject:
         """Objects of a namespace or of all, as the API's own list."""
-        return await self._request("GET", resource.path(namespace), query=query)
+        return await self._request("GET", resource.path(namespace), query=query, accept=accept)
 
     async def create(self, manifest: JsonObject) -> JsonObject:
         """Create an object that is not there."""
@@ -76,7 +80,7 @@ class Api:
         return True
 
     async def watch(
-        self, resource: Resource, namespace: str, version: str, selector: str
+        self, resource: Resource, namespace: str, version: str, selector: str, accept: str = _JSON
     ) -> AsyncIterator[JsonObject]:
         """Changes since a version, until the server ends the watch."""
         query = {
@@ -87,7 +91,7 @@ class Api:
             "timeoutSeconds": str(WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=WATCH_SILENCE_SECONDS)
-        response = await self._send("GET", resource.path(namespace), None, _JSON, query, timeout)
+        response = await self._send("GET", resource.path(namespace), None, (_JSON, accept), query, timeout)
         async with response:
             if response.status != 200:
                 raise error_of("watch", response.status, await response.read())
@@ -109,9 +113,10 @@ class Api:
         body: JsonObject | None = None,
         content_type: str = _JSON,
         query: Mapping[str, str] | None = None,
+        accept: str = _JSON,
     ) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-        response = await self._send(verb, path, body, content_type, query or {}, timeout)
+        response = await self._send(verb, path, body, (content_type, accept), query or {}, timeout)
         async with response:
             content = await response.read()
         metrics.API_REQUESTS.labels(verb, str(response.status)).inc()
@@ -125,12 +130,13 @@ class Api:
         verb: str,
         path: str,
         body: JsonObject | None,
-        content_type: str,
+        types: tuple[str, str],  # of what is sent, and of what is asked for
         query: Mapping[str, str],
         limits: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         url = f"{self._connection.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers: dict[str, Any] = {"Content-Type": content_type, "Accept": _JSON, "User-Agent": FIELD_MANAGER}
+        sent, accepted = types
+        headers: dict[str, Any] = {"Content-Type": sent, "Accept": accepted, "User-Agent": FIELD_MANAGER}
         await self._connection.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
         try:
             answer = await self._connection.rest_client.request(

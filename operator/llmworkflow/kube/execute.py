@@ -1,16 +1,17 @@
 """Carries out the actions of a plan. Each may be begun again at any point: after a crash, it will be."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import ANNOTATION_SPEC_HASH
+from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
 from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache
-from llmworkflow.kube.children import record_of
+from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import Api
+from llmworkflow.kube.companions import Place
 from llmworkflow.kube.diagnose import of_refusal
 from llmworkflow.kube.errors import AgainError, ApiError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
@@ -25,7 +26,7 @@ class Executor:
     def __init__(self, api: Api, cache: Cache) -> None:
         self._api = api
         self._cache = cache
-        self._applied: dict[tuple[str, str, str], str] = {}  # spec hashes by kind, namespace and name
+        self._applied: dict[Place, str] = {}  # spec hashes
         self._refused: dict[str, dict[str, Refused]] = {}  # by namespace and name of the child
 
     def refused(self, namespace: str) -> Mapping[str, Refused]:
@@ -43,10 +44,7 @@ class Executor:
             case CreateChild():
                 await self._make(namespace, action, manifests)
             case ApplyService():
-                *companions, child = manifests
-                for companion in companions:
-                    await self._ensure(companion)
-                await self._bring(action, child)
+                await self._bring(action, manifests)
             case DeleteChild():
                 await self._delete(namespace, action)
 
@@ -67,6 +65,19 @@ class Executor:
         if not refused:
             self._refused.pop(namespace, None)
 
+    def forget(self, place: Place | None = None) -> None:
+        """A companion was deleted by somebody; or, without a place, any may have been."""
+        if place is None:
+            self._applied.clear()
+        else:
+            self._applied.pop(place, None)
+
+    async def restore(self, manifests: Sequence[JsonObject], mounted: Collection[str]) -> None:
+        """Make the companions of a living child anew where they are not there: of the immutable, those it mounts."""
+        for companion in manifests[:-1]:
+            if not companion.get("immutable") or companion["metadata"]["name"] in mounted:
+                await self._ensure(companion)
+
     async def _create(self, child: JsonObject) -> None:
         """POST, never apply: what has the name already is looked at first, and may be somebody else's."""
         try:
@@ -77,18 +88,28 @@ class Executor:
             raise
         self._cache.put(record_of(created), time.monotonic())
 
-    async def _bring(self, action: ApplyService, child: JsonObject) -> None:
-        """Replace the spec of this very service, and leave alone what others keep in its metadata."""
+    async def _bring(self, action: ApplyService, manifests: Sequence[JsonObject]) -> None:
+        """Replace the spec of this very service, and leave alone what others keep in its metadata.
+
+        A cluster that is made of the same stays as it is, with the code that it began with: it may have been rendered
+        by an older version, and what this one renders otherwise is no reason to start its engines anew.
+        """
+        *companions, child = manifests
         described = child["metadata"]
         live = await self._api.get(RAY_SERVICE, described["namespace"], action.name)
         if live is None or live["metadata"]["uid"] != action.uid or "deletionTimestamp" in live["metadata"]:
             raise AgainError(f"RayService {action.name} is not the one that was seen")
+        stays = _same_cluster(live, child)
+        for companion in companions:
+            if not (stays and companion.get("immutable")):
+                await self._ensure(companion)
         kept = {
             name: {**live["metadata"].get(name, {}), **described.get(name, {})}
             for name in ("labels", "annotations")
         }
         suspend = {"suspend": live["spec"]["suspend"]} if "suspend" in live["spec"] else {}  # Kueue's
-        spec = {**child["spec"], **suspend}
+        cluster = {"rayClusterConfig": live["spec"]["rayClusterConfig"]} if stays else {}
+        spec = {**child["spec"], **cluster, **suspend}
         metadata = {**live["metadata"], **kept, "ownerReferences": described["ownerReferences"]}
         metadata.pop("managedFields", None)
         replaced = await self._api.replace({**child, "metadata": metadata, "spec": spec})
@@ -131,6 +152,12 @@ def _hash_of(live: JsonObject) -> str | None:
     annotations = live["metadata"].get("annotations") or {}
     found: str | None = annotations.get(ANNOTATION_SPEC_HASH)
     return found
+
+
+def _same_cluster(live: JsonObject, child: JsonObject) -> bool:
+    """Whether the Ray cluster that a service has is the one that it is to have; an edit by hand is put right."""
+    made_of = [found["metadata"].get("annotations", {}).get(ANNOTATION_CLUSTER) for found in (live, child)]
+    return made_of[0] == made_of[1] is not None and not edited_by_hand(live["metadata"])
 
 
 def _is_report(companion: JsonObject) -> bool:

@@ -15,6 +15,7 @@ from llmworkflow.core.observation import ChildPhase
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api, connect
+from llmworkflow.kube.companions import COMPANIONS, CompanionWatch, Place
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.handlers import make_registry, make_settings
@@ -25,6 +26,7 @@ from llmworkflow.kube.queue import WorkQueue
 from llmworkflow.kube.reconcile import Reconciler
 from llmworkflow.kube.resources import CHILDREN
 from llmworkflow.kube.settings import OperatorSettings
+from llmworkflow.kube.upkeep import Upkeep
 from llmworkflow.kube.watch import ChildWatch
 
 _HOLDING = (ChildPhase.PENDING, ChildPhase.RUNNING, ChildPhase.READY, ChildPhase.UNHEALTHY)
@@ -48,13 +50,20 @@ class Operator:
         )
         api = Api(connection, may_write=lambda: self._leadership.leading)
         observer = Observer(api, self._cache, settings, session)
-        self._reconciler = Reconciler(api, observer, Executor(api, self._cache), settings)
+        executor = Executor(api, self._cache)
+        self._upkeep = Upkeep(api, self._cache, executor)
+        self._reconciler = Reconciler(api, observer, executor, self._upkeep, settings)
         self._queue = WorkQueue(
             self._reconciler, _failed, workers=settings.workers, resync=settings.resync_seconds
         )
         self._watches = [
             ChildWatch(api, self._cache, resource, namespace, self._queue.add)
             for resource in CHILDREN.values()
+            for namespace in settings.namespaces or [""]
+        ]
+        self._beside = [
+            CompanionWatch(api, resource, namespace, self._gone, executor.forget)
+            for resource in COMPANIONS
             for namespace in settings.namespaces or [""]
         ]
         self._health = Health(lambda: self._queue.age, self._missing, self._role)
@@ -66,7 +75,7 @@ class Operator:
         runner = await self._health.start(self._settings.host, self._settings.port)
         try:
             async with asyncio.TaskGroup() as tasks:
-                own = [tasks.create_task(watch.run()) for watch in self._watches]
+                own = [tasks.create_task(watch.run()) for watch in (*self._watches, *self._beside)]
                 own += [tasks.create_task(self._queue.run()), tasks.create_task(self._prepare())]
                 await self._watch_workflows()
                 for task in own:
@@ -100,6 +109,10 @@ class Operator:
                 self._reconciler.kuberay_absent = absent
                 self._queue.add_all()
             await asyncio.sleep(CHECK_SECONDS)
+
+    def _gone(self, place: Place, key: Key) -> None:
+        self._upkeep.gone(place, key)
+        self._queue.add(key)
 
     def _led(self, leading: bool) -> None:
         self._queue.open(leading)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import Reason
@@ -13,8 +14,9 @@ from llmworkflow.api.problems import InvalidWorkflow
 from llmworkflow.api.spec.workflow import API_VERSION, KIND, LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState
 from llmworkflow.api.validate import check
-from llmworkflow.core.actions import Action, DeleteChild, Plan, Transition
+from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Plan, Transition
 from llmworkflow.core.conditions import stalled
+from llmworkflow.core.observation import Observed
 from llmworkflow.core.plan import plan
 from llmworkflow.job_code import code_files
 from llmworkflow.kube import metrics
@@ -27,15 +29,17 @@ from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.resources import LLM_WORKFLOW
 from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.standing import Standing, standings
+from llmworkflow.kube.upkeep import Upkeep
 from llmworkflow.kube.writes import QUIET_SECONDS, is_quiet
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.manifests import render
-from llmworkflow.render.settings import Settings
 
 ABSENT_SECONDS = 10.0  # between looks at a workflow while KubeRay is not there
 AGAIN_SECONDS = 0.2  # until the cluster is likely to be seen as it is
 ACTED_SECONDS = 5.0  # after an action, whose event may have been seen already
 _FOREVER = float("inf")
+Manifests = Mapping[str, list[JsonObject]]
+"""By the description of the action that they carry out; none for a deletion."""
 _ENDED = (StageState.SUCCEEDED, StageState.FAILED, StageState.SERVING)
 
 logger = logging.getLogger(__name__)
@@ -53,10 +57,18 @@ class Known:
 class Reconciler:
     """Looks at workflows. Called by the queue, never twice at a time for one workflow."""
 
-    def __init__(self, api: Api, observer: Observer, executor: Executor, settings: OperatorSettings) -> None:
+    def __init__(
+        self,
+        api: Api,
+        observer: Observer,
+        executor: Executor,
+        upkeep: Upkeep,
+        settings: OperatorSettings,
+    ) -> None:
         self._api = api
         self._observer = observer
         self._executor = executor
+        self._upkeep = upkeep
         self._settings = settings
         self._known: dict[Key, Known] = {}
         self.kuberay_absent = False
@@ -90,6 +102,7 @@ class Reconciler:
         live = await self._api.get(LLM_WORKFLOW, *key)
         if live is None:
             self._known.pop(key, None)
+            self._upkeep.forget(key)
             return None
         if "deletionTimestamp" in live["metadata"]:
             return _FOREVER  # what it owns goes with it
@@ -113,26 +126,52 @@ class Reconciler:
         sight = await self._observer.observe(workflow, before)
         now = datetime.now(UTC)
         observed = replace(sight.observed, refused=self._executor.refused(workflow.metadata.namespace))
-        planned = plan(workflow, before, observed, now)
-        try:
-            manifests = self._render(workflow, planned)
-        except RenderError as error:
-            return await self._stall(live, before, Reason.INVALID_SPEC, str(error))
+        planned, manifests = self._plan(workflow, before, observed, now)
         quiet_in = await self._write(key, live, before, planned)
         self._account(workflow, planned, before, now)
         told = [*of_transitions(planned.transitions), *of_troubles(before, planned.status)]
         await self._tell(live, told, now)
         for action in planned.actions:
             logger.info("%s", action.description, extra=_where(key))
-            await self._executor.carry_out(workflow.metadata.namespace, action, manifests[action.description])
+            rendered = manifests.get(action.description, [])
+            await self._executor.carry_out(workflow.metadata.namespace, action, rendered)
+        self._upkeep.acted(key, planned.actions)
+        if not planned.actions:
+            render_child = partial(self._manifests, planned)
+            await self._upkeep.care(workflow, planned, sight.observed, now, render_child)
         later = [sight.again, quiet_in, _FOREVER if planned.requeue_after is None else planned.requeue_after]
         return min(*later, ACTED_SECONDS) if planned.actions else min(later)
 
-    def _render(self, workflow: LLMWorkflow, planned: Plan) -> Mapping[str, list[JsonObject]]:
-        """The manifests of all actions, with the image that the workflow began with."""
+    def _plan(
+        self, workflow: LLMWorkflow, before: LLMWorkflowStatus, observed: Observed, now: datetime
+    ) -> tuple[Plan, Manifests]:
+        """What comes next, with the manifests for it. Stages that cannot be rendered are told apart, and wait."""
+        refused: dict[str, str] = {}
+        while True:
+            planned = plan(workflow, before, replace(observed, unrenderable=refused), now)
+            manifests, problems = self._render(workflow, planned)
+            if not problems:
+                return planned, manifests
+            refused |= problems
+
+    def _render(self, workflow: LLMWorkflow, planned: Plan) -> tuple[Manifests, dict[str, str]]:
+        """The manifests of all actions, with the image that the workflow began with; and what is wrong, by stage."""
+        manifests: dict[str, list[JsonObject]] = {}
+        problems: dict[str, str] = {}
+        for action in planned.actions:
+            if not isinstance(action, DeleteChild):
+                try:
+                    manifests[action.description] = self._manifests(planned, workflow, action)
+                except RenderError as error:
+                    problems[action.work.stage] = str(error)
+        return manifests, problems
+
+    def _manifests(
+        self, planned: Plan, workflow: LLMWorkflow, action: CreateChild | ApplyService
+    ) -> list[JsonObject]:
         image = planned.status.resolved.image or self._settings.jobs.image
         settings = self._settings.jobs.model_copy(update={"image": image})
-        return {action.description: _manifests(workflow, action, settings) for action in planned.actions}
+        return render(workflow, action, settings, code_files())
 
     async def _write(self, key: Key, live: JsonObject, before: LLMWorkflowStatus, planned: Plan) -> float:
         """Write the status if it changed; returns after how many seconds a quiet change is to be written."""
@@ -196,12 +235,6 @@ class Reconciler:
                 await self._api.create(event)
             except ApiError as error:
                 logger.warning("an event was not published: %s", error)
-
-
-def _manifests(workflow: LLMWorkflow, action: Action, settings: Settings) -> list[JsonObject]:
-    if isinstance(action, DeleteChild):
-        return []
-    return render(workflow, action, settings, code_files())
 
 
 def _log(workflow: LLMWorkflow, status: LLMWorkflowStatus, step: Transition) -> None:

@@ -1,10 +1,11 @@
 """A list and then its changes, for one kind of child: what vanished while nobody watched is swept."""
 
+import abc
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 
@@ -25,17 +26,13 @@ RETRY_SECONDS, ABSENT_SECONDS = 2.0, 10.0
 logger = logging.getLogger(__name__)
 
 
-class ChildWatch:
-    """Keeps the cache right for one kind in one namespace, or in all."""
+class Watch(abc.ABC):
+    """Follows what is ours of one kind, in one namespace or in all."""
 
-    def __init__(
-        self, api: Api, cache: Cache, resource: Resource, namespace: str, changed: Callable[[Key], None]
-    ) -> None:
+    def __init__(self, api: Api, resource: Resource, namespace: str) -> None:
         self._api = api
-        self._cache = cache
         self._resource = resource
         self._namespace = namespace
-        self._changed = changed
         self.synced = asyncio.Event()
         self.absent = False
         """Whether the API server has no such kind."""
@@ -67,6 +64,40 @@ class ChildWatch:
         metrics.WATCH_RESTARTS.labels(self._resource.kind).inc()
         await asyncio.sleep(RETRY_SECONDS * random.uniform(0.5, 1.5))
 
+    @abc.abstractmethod
+    async def _list(self) -> str:
+        """Take over what is there; returns its version."""
+
+    @abc.abstractmethod
+    def _changes(self, version: str) -> AsyncIterator[JsonObject]:
+        """Changes since a version, until the server ends the watch."""
+
+    @abc.abstractmethod
+    def _take_over(self, kind: str, item: JsonObject) -> None:
+        """Take over one change."""
+
+    async def _follow(self, version: str) -> None:
+        """Take over changes; when the server ends a watch in order, another goes on from where it ended."""
+        while True:
+            async for event in self._changes(version):
+                kind, item = event["type"], event["object"]
+                if kind == "ERROR":
+                    raise ApiError(item.get("code", 0), item.get("reason", ""), item.get("message", ""))
+                if kind != "BOOKMARK":
+                    self._take_over(kind, item)
+                version = str(item["metadata"]["resourceVersion"])
+
+
+class ChildWatch(Watch):
+    """Keeps the cache right for one kind."""
+
+    def __init__(
+        self, api: Api, cache: Cache, resource: Resource, namespace: str, changed: Callable[[Key], None]
+    ) -> None:
+        super().__init__(api, resource, namespace)
+        self._cache = cache
+        self._changed = changed
+
     async def _list(self) -> str:
         """Take over a complete list, page by page; returns its version."""
         seen: set[str] = set()
@@ -84,23 +115,16 @@ class ChildWatch:
         version: str = page["metadata"]["resourceVersion"]
         return version
 
-    async def _follow(self, version: str) -> None:
-        """Take over changes; when the server ends a watch in order, another goes on from where it ended."""
-        while True:
-            async for event in self._api.watch(self._resource, self._namespace, version, SELECTOR):
-                version = self._take(event, version)
+    def _changes(self, version: str) -> AsyncIterator[JsonObject]:
+        return self._api.watch(self._resource, self._namespace, version, SELECTOR)
 
-    def _take(self, event: JsonObject, version: str) -> str:
-        child = event["object"]
-        if event["type"] == "ERROR":
-            raise ApiError(child.get("code", 0), child.get("reason", ""), child.get("message", ""))
-        if event["type"] == "DELETED":
-            record = record_of(child | {"kind": self._resource.kind})
-            if self._cache.remove(record):
-                self._changed(record.key)
-        elif event["type"] != "BOOKMARK":
-            self._put(child)
-        return str(child["metadata"]["resourceVersion"])
+    def _take_over(self, kind: str, item: JsonObject) -> None:
+        if kind != "DELETED":
+            self._put(item)
+            return
+        record = record_of(item | {"kind": self._resource.kind})
+        if self._cache.remove(record):
+            self._changed(record.key)
 
     def _put(self, child: JsonObject) -> None:
         record = record_of(child | {"kind": self._resource.kind})  # items of a list do not say what they are

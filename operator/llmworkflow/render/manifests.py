@@ -9,6 +9,7 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import ApplyService, CreateChild, Work
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.core.revision import digest
+from llmworkflow.render import engines
 from llmworkflow.render.cluster import ray_cluster
 from llmworkflow.render.companions import job_code_name, of_stage, of_workflow
 from llmworkflow.render.errors import RenderError
@@ -75,9 +76,13 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
     pending, _ = _deadlines(context.stage, settings)
     surges = context.stage.serve is not None and context.stage.serve.upgrade == "surge"
     declared = serve_config(workflow, work, CONFIG_PATH, *_EVERYWHERE, settings)
+    annotations = {
+        INITIALIZING_TIMEOUT: f"{pending}s",
+        names.ANNOTATION_CLUSTER: engines.cluster(workflow, work, settings),
+    }
     return render_template(
         "ray-service",
-        metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{pending}s"}),
+        metadata=_child_metadata(context, name, annotations),
         upgrade="NewCluster" if surges else "None",
         serve_config=as_json(declared, indent=1),
         cluster=ray_cluster(context),

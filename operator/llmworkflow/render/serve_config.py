@@ -5,11 +5,10 @@ from llmworkflow.api.spec.serve import Application, Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Input, Work
 from llmworkflow.core.promotions import workflow_for
-from llmworkflow.core.revision import digest
+from llmworkflow.render.engines import engines
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.settings import Settings
-from llmworkflow.render.stage_config import stage_config
 
 IMPORT_PATH = "llmworkflow_jobs.serving:build"
 INGRESS = "LLMIngress"  # deployment in `llmworkflow_jobs.serving` that maps the names of clients to adapters
@@ -27,22 +26,22 @@ def serve_config(
 
     What a promotion of an adapter changes lies in the ingress's `user_config` alone, which Serve hands to the running
     ingress. A change of `args` starts the engines anew: `engines` stands for the content of the file, which Serve
-    does not look into.
+    does not look into, less what another version of this program adds to it.
     """
     workflow = workflow_for(workflow, work)
-    stage = stage_named(workflow, work.stage)
+    stage, serve = stage_named(workflow, work.stage), _serve(workflow, work)
     endpoint: JsonObject = {
         "name": f"{workflow.metadata.name}-{stage.name}",
         "route_prefix": "/",
         "import_path": IMPORT_PATH,
-        "args": {"config": config_path, "engines": digest(stage_config(workflow, work, "", settings))},
+        "args": {"config": config_path, "engines": engines(workflow, work, settings)},
         "deployments": [{"name": INGRESS, "user_config": user_config(workflow, work)}],
     }
     if pip := chosen_ray(workflow, stage).pip:
         endpoint["runtime_env"] = {"pip": pip}
     return {
         "http_options": {"host": host, "port": port},
-        "applications": [endpoint, *map(_application, _serve(workflow, work).applications)],
+        "applications": [endpoint, *map(_application, serve.applications)],
     }
 
 

@@ -20,11 +20,16 @@ _SECRETS = (SecretKeySource, SecretSource)
 
 
 def stage_config(
-    workflow: LLMWorkflow, work: Work, storage_uri: str, settings: Settings | None = None
+    workflow: LLMWorkflow,
+    work: Work,
+    storage_uri: str,
+    settings: Settings | None = None,
+    defaults: bool = True,
 ) -> JsonObject:
     """What `llmworkflow_jobs.config` reads: the spec with defaults filled in, and what the plan adds.
 
-    `storage_uri` is where the job finds the storage: file:// for a volume, s3:// or gs:// for a bucket.
+    `storage_uri` is where the job finds the storage: file:// for a volume, s3:// or gs:// for a bucket. Without
+    `defaults` it is no configuration, but what tells one from another, whatever fields this version adds.
     """
     workflow = workflow_for(workflow, work)
     stage = stage_named(workflow, work.stage)
@@ -45,34 +50,32 @@ def stage_config(
             "adopt": spec.storage.adopt,
         },
         "accelerator": _accelerator(workflow, stage, settings or Settings()),
-        "model": public(spec.model),
-        "prompt": public(spec.prompt),
+        "model": public(spec.model, defaults),
+        "prompt": public(spec.prompt, defaults),
         "inputs": _inputs(work.inputs),
         "incumbents": _incumbents(work.incumbents),
         "pinned": dict(work.pinned),
-        work.kind: public(stage.work),
+        work.kind: public(stage.work, defaults),
     }
     return _of_engines(config, stage.serve) if stage.serve else config
 
 
-def public(model: SpecModel) -> JsonObject:
+def public(model: SpecModel, defaults: bool = True) -> JsonObject:
     """JSON of a model less its references to Secrets: jobs get those as environment variables."""
-    found: JsonObject = _public(model, model.dump())
+    found: JsonObject = _public(model, model.dump(), defaults)
     return found
 
 
-def _public(value: Any, dumped: Any) -> Any:
+def _public(value: Any, dumped: Any, defaults: bool) -> Any:
     if isinstance(value, SpecModel):
-        fields = {
-            field.alias or name: getattr(value, name) for name, field in type(value).model_fields.items()
-        }
         return {
-            name: _public(item, dumped[name])
-            for name, item in fields.items()
-            if not isinstance(item, _SECRETS)
+            field.alias or name: _public(item, dumped[field.alias or name], defaults)
+            for name, field in type(value).model_fields.items()
+            if not isinstance(item := getattr(value, name), _SECRETS)
+            and (defaults or field.is_required() or item != field.get_default(call_default_factory=True))
         }
     if isinstance(value, list):
-        return [_public(*pair) for pair in zip(value, dumped, strict=True)]
+        return [_public(*pair, defaults) for pair in zip(value, dumped, strict=True)]
     return dumped
 
 
@@ -119,7 +122,7 @@ def _of_engines(config: JsonObject, serve: Serve) -> JsonObject:
         "pinned": {uri: found for uri, found in config["pinned"].items() if uri in sources},
         "serve": {
             "models": [_engine(served, inputs) for served in config["serve"]["models"]],
-            "tracing": config["serve"]["tracing"],
+            "tracing": config["serve"].get("tracing"),
             "apiKeys": serve.api_keys_from is not None,
         },
     }
@@ -127,9 +130,10 @@ def _of_engines(config: JsonObject, serve: Serve) -> JsonObject:
 
 def _engine(served: JsonObject, full_models: JsonObject) -> JsonObject:
     """A served model less its adapters, which the ingress is told, so that one more of them starts no engine anew."""
-    tuned = served["model"] is not None and served["model"]["stage"] not in full_models
+    model = served.get("model")
+    tuned = model is not None and model["stage"] not in full_models
     fields = {name: value for name, value in served.items() if name != "adapters"}
-    return fields | {"loadsAdapters": tuned or served["adapters"] is not None}
+    return fields | {"loadsAdapters": tuned or served.get("adapters") is not None}
 
 
 def _is_model(artifact: JsonObject | None) -> bool:

@@ -36,6 +36,7 @@ class SimulatedCluster:
         self.now: datetime = START
         self.input_digests: dict[str, str] = {}
         self.user_verified = False
+        self.unrenderable: dict[str, str] = {}  # why, by stage
         self.created: Counter[str] = Counter()  # by name
         self.log: list[Action] = []
         self._uids = 0
@@ -52,8 +53,16 @@ class SimulatedCluster:
 
     def look_and_plan(self) -> Plan:
         """Plan without writing or doing anything."""
-        planned = plan(self.workflow, self.status, self.observed(), self.now)
+        planned = self.planned_for(self.status, self.now)
         check_plan(self, planned)
+        return planned
+
+    def planned_for(self, status: LLMWorkflowStatus, now: datetime) -> Plan:
+        """The plan at a status and a time; stages that cannot be rendered are told, as shells do."""
+        planned = plan(self.workflow, status, self.observed(), now)
+        asked = [action.work.stage for action in planned.actions if not isinstance(action, DeleteChild)]
+        if refused := {stage: self.unrenderable[stage] for stage in asked if stage in self.unrenderable}:
+            return plan(self.workflow, status, replace(self.observed(), unrenderable=refused), now)
         return planned
 
     def write(self, planned: Plan) -> None:
@@ -271,7 +280,7 @@ def _is_bounded(cluster: SimulatedCluster, planned: Plan) -> bool:
 
 
 def _comes_to_the_same_again(cluster: SimulatedCluster, planned: Plan) -> bool:
-    again = plan(cluster.workflow, planned.status, cluster.observed(), cluster.now)
+    again = cluster.planned_for(planned.status, cluster.now)
     return again.status == planned.status and again.actions == planned.actions and not again.transitions
 
 
@@ -280,7 +289,7 @@ def _writes_nothing_for_time_alone(cluster: SimulatedCluster, planned: Plan) -> 
     later = cluster.now + (timedelta(days=1) if due is None else timedelta(seconds=due - 1))
     if later <= cluster.now:
         return True
-    return plan(cluster.workflow, planned.status, cluster.observed(), later).status == planned.status
+    return cluster.planned_for(planned.status, later).status == planned.status
 
 
 _CHECKS: dict[str, Callable[[SimulatedCluster, Plan], bool]] = {

@@ -91,10 +91,22 @@ def test_outcome_waits_until_the_api_server_is_back(clock: Clock) -> None:
 
 
 def test_outcome_that_is_refused_fails_at_once(clock: Clock) -> None:
-    with pytest.raises(JobError, match=r"configmap://team/viggo-tune-report: HTTP 403 told so") as caught:
-        Scripted(403).write(DONE)
+    with pytest.raises(JobError, match=r"configmap://team/viggo-tune-report: HTTP 422 told so") as caught:
+        Scripted(422).write(DONE)
     assert caught.value.retryable
     assert clock.now == 1000.0
+
+
+def test_outcome_waits_for_rights_that_a_new_api_server_does_not_know_yet(clock: Clock) -> None:
+    sink = Scripted(*[OSError("refused")] * 8, 401, 403, 404, 200)
+    sink.write(DONE)
+    assert len(sink.bodies) == 12
+
+
+def test_outcome_that_is_forbidden_is_given_up_after_a_minute(clock: Clock) -> None:
+    with pytest.raises(JobError, match="HTTP 403"):
+        Scripted(403).write(DONE)
+    assert 1030 < clock.now <= 1060
 
 
 def test_outcome_is_given_up_after_ten_minutes(clock: Clock) -> None:

@@ -28,6 +28,10 @@ class FakeApi:
             raise ApiError(0, "Unreachable", "away")
         return self.objects.get((resource.kind, name))
 
+    async def list(self, resource: Resource, namespace: str, **_: str) -> Object:
+        """All of a kind, whatever is selected."""
+        return {"items": [item for (kind, _), item in self.objects.items() if kind == resource.kind]}
+
     async def create(self, manifest: Object) -> Object:
         if self.refusal:
             raise self.refusal

@@ -86,6 +86,39 @@ async def test_service_is_replaced_and_what_others_keep_in_its_metadata_stays() 
     assert found["spec"] == rayservice()["spec"] | {"suspend": False}
 
 
+def with_cluster(made_of: str, image: str, **meta: Any) -> dict[str, Any]:
+    service = rayservice(spec={"rayClusterConfig": {"image": image}, "serveConfigV2": image})
+    service["metadata"]["annotations"]["llmworkflow.io/cluster"] = made_of
+    service["metadata"] |= meta
+    return service
+
+
+BY_HAND = [{"manager": "kubectl-edit", "fieldsV1": {"f:spec": {}}}]
+
+
+@pytest.mark.parametrize(
+    ("live", "left"),
+    [
+        (with_cluster("c1", "old"), {"image": "old"}),
+        (with_cluster("c0", "old"), {"image": "new"}),
+        (with_cluster("c1", "old", managedFields=BY_HAND), {"image": "new"}),
+    ],
+    ids=["of the same", "of something else", "edited by hand"],
+)
+async def test_cluster_that_is_made_of_the_same_stays_as_an_older_version_rendered_it(
+    live: dict[str, Any], left: dict[str, str]
+) -> None:
+    api = FakeApi(live)
+    acts, _ = executor(api)
+    code = config_map("code", immutable=True, data={"a.py": ""})
+    await acts.carry_out("team", APPLY, [code, config_map("policy"), with_cluster("c1", "new")])
+    found = api.objects["RayService", "viggo-chat"]["spec"]
+    assert found["rayClusterConfig"] == left
+    assert found["serveConfigV2"] == "new"
+    assert ("ConfigMap", "policy") in api.objects
+    assert (("ConfigMap", "code") in api.objects) == (left["image"] == "new")
+
+
 @pytest.mark.parametrize("change", [{"uid": "another"}, {"deletionTimestamp": "now"}])
 async def test_service_that_is_another_one_or_goes_is_not_replaced(change: dict[str, str]) -> None:
     live = rayservice()
@@ -117,3 +150,33 @@ async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
     api.refusal = None
     await acts.carry_out("team", CREATE, manifests())
     assert acts.refused("team") == {}
+
+
+async def test_companion_that_somebody_deleted_is_made_anew() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    api.objects.clear()
+    api.writes.clear()
+    await acts.restore(manifests(), mounted=["code"])
+    assert api.writes == ["apply ConfigMap report"], "nobody said that the code is gone"
+    acts.forget(("ConfigMap", "team", "code"))
+    await acts.restore(manifests(), mounted=["code"])
+    assert api.writes[1:] == ["apply ConfigMap code"]
+
+
+async def test_of_immutable_companions_only_those_are_made_anew_that_the_child_mounts() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.restore(manifests(), mounted=["code-of-an-older-version"])
+    assert api.writes == ["apply ConfigMap report"]
+
+
+async def test_after_a_time_without_a_watch_everything_is_looked_at_again() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    api.objects.clear()
+    acts.forget()
+    await acts.restore(manifests(), mounted=["code"])
+    assert {name for _, name in api.objects} == {"code", "report"}

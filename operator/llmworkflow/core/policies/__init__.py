@@ -20,6 +20,7 @@ from llmworkflow.core.policies.revise import revise, revive
 from llmworkflow.core.policies.start import start_job
 from llmworkflow.core.policies.suspend import suspend
 from llmworkflow.core.policies.timeout import late
+from llmworkflow.core.policies.unrenderable import withdraw
 from llmworkflow.core.policies.verdict import broken, succeeded, unreported
 from llmworkflow.core.policies.verification import degrade, die, fall, verify
 from llmworkflow.core.view import View
@@ -36,6 +37,7 @@ OF_JOBS: Sequence[Policy] = (
     broken,
     unreported,
     name_taken,
+    withdraw,
     suspend,
     lost,
     edited,
@@ -52,6 +54,7 @@ OF_SERVICES: Sequence[Policy] = (
     revive,
     stopped,
     name_taken,
+    withdraw,
     suspend,
     lost,
     promote,

@@ -52,13 +52,13 @@ def judge_again(view: View) -> StageStatus | None:
 
 
 def bounds(view: View) -> str:
-    """Digest of everything that a result is judged by."""
+    """Digest of everything that a result is judged by; what a newer version adds at its default is no edit."""
     stage = view.stage
     scoring = stage.batch.evaluate if stage.batch else None
     return digest(
         {
-            "gates": [gate.dump() for gate in stage.gates],
-            "approval": stage.approval.dump(),
+            "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in stage.gates],
+            "approval": stage.approval.model_dump(mode="json", exclude_defaults=True),
             "minRows": scoring.min_rows if scoring else None,
             "maxErrorRate": scoring.max_error_rate if scoring else None,
         }

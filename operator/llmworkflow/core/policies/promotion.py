@@ -10,6 +10,7 @@ from llmworkflow.core.policies.name import taken
 from llmworkflow.core.policies.retry import Failure, pausing, stop
 from llmworkflow.core.policies.start import crowded, held, idle, request_child
 from llmworkflow.core.policies.suspend import suspended
+from llmworkflow.core.policies.unrenderable import unrenderable
 from llmworkflow.core.states import explain, move
 from llmworkflow.core.view import View, keeps_child
 
@@ -44,7 +45,7 @@ def start_service(view: View) -> StageStatus | None:
     if isinstance(goal, Hold) and target is None:
         return held(view.now_at(status.model_copy(update={"revision": view.revision})), goal)
     assert target is not None, "either there is a goal, or what was served last"
-    if hold := pausing(view) or suspended(view) or crowded(view) or taken(view):
+    if hold := pausing(view) or suspended(view) or crowded(view) or taken(view) or unrenderable(view):
         return held(view, hold)
     served = status.serving is not None and status.serving.digest == target.digest
     return request_child(view, target.revision, None if served else target)
@@ -53,7 +54,7 @@ def start_service(view: View) -> StageStatus | None:
 def goal_of(view: View) -> Promotion | Hold:
     """What the spec asks for now, or what it still waits for."""
     status = view.status
-    if hold := unmet(view):
+    if hold := unmet(view) or unrenderable(view):
         return hold
     asked = promotions.wanted(view)
     if status.refused and refuses(status.refused, asked):

@@ -8,6 +8,7 @@ from llmworkflow.core.policies.name import taken
 from llmworkflow.core.policies.retry import next_attempt, pausing
 from llmworkflow.core.policies.reuse import reuse
 from llmworkflow.core.policies.suspend import suspended
+from llmworkflow.core.policies.unrenderable import unrenderable
 from llmworkflow.core.states import explain, move
 from llmworkflow.core.view import View
 
@@ -20,7 +21,10 @@ def start_job(view: View) -> StageStatus | None:
         return None
     if hold := unmet(view) or pausing(view) or suspended(view) or crowded(view) or taken(view):
         return held(view, hold)
-    return reuse(view) or request_child(view, view.revision)
+    if reused := reuse(view):
+        return reused
+    hold = unrenderable(view)
+    return held(view, hold) if hold else request_child(view, view.revision)
 
 
 def idle(view: View) -> bool:
