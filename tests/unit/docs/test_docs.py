@@ -1,0 +1,89 @@
+"""What documents tell people to open, type and apply is there."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import click
+import pytest
+from jsonschema import Draft202012Validator
+
+from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.cli.main import COMMANDS, main
+
+from .documents import DOCUMENTS, ROOT, anchors, commands, fences, links
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+SHELL_TOOLS = {"helm", "kubectl", "pytest", "python"}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for link in links(name):
+        path, _, anchor = link.partition("#")
+        if ":" in path:
+            assert path.startswith("https://"), f"{name}: {link}"
+            continue
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), f"{name}: {link}"
+        if anchor:
+            assert anchor in anchors(target.resolve().relative_to(ROOT).as_posix()), f"{name}: {link}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_are_understood(name: str) -> None:
+    for words in commands(name):
+        if words[0] == "llmworkflow" and len(words) > 1 and "<" not in words[1]:
+            understood(words[1:], f"{name}: {' '.join(words)}")
+
+
+def understood(words: list[str], where: str) -> None:
+    """Whether the command has this subcommand, with these options."""
+    assert words[0] in COMMANDS or words[0].startswith("-"), where
+    if words[0] in COMMANDS:
+        command = main.get_command(click.Context(main), words[0])
+        assert command is not None, where
+        options = {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        given = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+        assert given <= {*options, "-h", "--help"}, where
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_targets_are_in_the_makefile(name: str) -> None:
+    for words in commands(name):
+        if words[0] == "make" and len(words) > 1:
+            assert words[1] in TARGETS, f"{name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_commands_name_are_there(name: str) -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for words in commands(name):
+        if words[0] in SHELL_TOOLS:
+            named = [word.partition("::")[0] for word in words[1:] if word.partition("/")[0] in folders]
+            missing = [word for word in named if "/" in word and not (ROOT / word).exists()]
+            assert not missing, f"{name}: {' '.join(words)}"
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_workflows_are_valid(name: str) -> None:
+    for block in fences(name, "yaml"):
+        if "kind: LLMWorkflow" in block:
+            load_valid_workflow(block, local=False)
+
+
+def test_values_that_documents_set_are_the_charts() -> None:
+    schema = json.loads((ROOT / "charts/llmworkflow/values.schema.json").read_text())
+    found = [word for name in DOCUMENTS for words in commands(name) if words[0] == "helm" for word in words]
+    settings = [word for word in found if re.match(r"[a-z][A-Za-z.]*=", word)]
+    assert settings
+    for setting in settings:
+        path, _, value = setting.partition("=")
+        values: Any = value
+        for key in reversed(path.split(".")):
+            values = {key: values}
+        Draft202012Validator(schema).validate(values)
