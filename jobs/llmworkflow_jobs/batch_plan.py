@@ -8,6 +8,7 @@ from typing import Any
 
 from llmworkflow_jobs import (
     batch_adapters,
+    batch_options,
     data,
     engine,
     inference_model,
@@ -71,8 +72,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
 
 
 def _check(section: Mapping[str, Any]) -> None:
-    if section["task"] != "generate":
-        raise JobError("OptionInvalid", f"task is {section['task']!r}; these jobs know generate")
+    batch_options.check(section)
     sampling.check_extra(section["sampling"]["extra"])
     engine.check_overrides(section["engineKwargs"])
 
