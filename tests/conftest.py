@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,15 @@ SECTIONS: dict[str, tuple[type[SpecModel], dict[str, Any]]] = {
     ),
     "serve": (Serve, {"models": [{"modelId": "viggo"}]}),
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cluster_of_the_developer() -> Iterator[None]:
+    """Commands speak to the cluster of the kubeconfig: the tests', or none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", os.devnull)
+        patch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import NoReturn, ParamSpec
 import click
 
 from llmworkflow.api.problems import InvalidWorkflow
+from llmworkflow.client.errors import ClientError
 from llmworkflow.local.errors import LocalError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -27,7 +28,7 @@ def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             code = BAD_INPUT
-        except LocalError as error:
+        except (ClientError, LocalError) as error:
             click.echo(f"error: {error}", err=True)
             code = FAILED
         except ModuleNotFoundError as error:

@@ -4,14 +4,20 @@ from importlib import resources
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
+from llmworkflow.cli.options import on_target
 from llmworkflow.cli.run import read_workflow
+from llmworkflow.cli.status import status_of
+from llmworkflow.cli.view import columns, show
+from llmworkflow.client.apply import apply
+from llmworkflow.client.cluster import Cluster
+from llmworkflow.client.workflow import Target
 from llmworkflow.job_code import code_files
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.render.first_run import render_all
@@ -54,11 +60,25 @@ def render(file: Path) -> None:
 @click.command()
 @FILE
 @ends_well
-def plan(file: Path) -> None:
-    """Show what a run of FILE would create, run again and reuse, and the GPUs that it takes."""
+@on_target
+def plan(target: Target, file: Path) -> None:
+    """Show what a run of FILE would create, run again and reuse, and the GPUs that it takes.
+
+    On a cluster its API server checks the file, too.
+    """
+    workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(file)
+    table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS")
+    for step in forecast(workflow, status):
+        table.add_row(step.stage, step.kind, step.action, step.why, f"{step.gpus:g}" if step.gpus else "-")
+    show(table)
+
+
+def _on_cluster(cluster: Cluster, file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:
+    workflow = load_valid_workflow(file, local=False)
+    return workflow, status_of(apply(cluster, workflow, dry_run=True).resource)
+
+
+def _on_machine(file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:
     workflow = read_workflow(file)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
-    table = Table("STAGE", "KIND", "ACTION", "WHY", "GPUS", box=None, header_style="dim")
-    for step in forecast(workflow, home.status()):
-        table.add_row(step.stage, step.kind, step.action, step.why, f"{step.gpus:g}" if step.gpus else "-")
-    Console().print(table)
+    return workflow, home.status()

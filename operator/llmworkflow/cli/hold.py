@@ -3,30 +3,30 @@
 import click
 
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import NAMESPACE, find_only_home
-from llmworkflow.cli.requests import local_user
+from llmworkflow.cli.options import on_target, only
+from llmworkflow.client.workflow import Target
 
 
 @click.command()
 @click.argument("name", required=False)
-@NAMESPACE
 @ends_well
-def suspend(name: str | None, namespace: str) -> None:
+@on_target
+def suspend(target: Target, name: str | None) -> None:
     """Stop what workflow NAME runs and serves, and start nothing until `resume`.
 
-    A later `run` leaves it suspended, unless its file sets spec.suspend itself.
+    Files that are applied later leave it suspended, unless they set spec.suspend themselves.
     """
-    home = find_only_home(namespace, name)
-    home.suspend(local_user())
-    click.echo(f"{home.folder.name} is suspended; `llmworkflow resume {home.folder.name}` goes on")
+    workflow = only(target, name)
+    workflow.suspend()
+    click.echo(f"{workflow.name} is suspended; `llmworkflow resume {workflow.name}` goes on")
 
 
 @click.command()
 @click.argument("name", required=False)
-@NAMESPACE
 @ends_well
-def resume(name: str | None, namespace: str) -> None:
+@on_target
+def resume(target: Target, name: str | None) -> None:
     """Let workflow NAME go on after `suspend`."""
-    home = find_only_home(namespace, name)
-    home.resume()
-    click.echo(f"{home.folder.name} goes on" + ("" if home.driver() else " at the next run"))
+    workflow = only(target, name)
+    workflow.resume()
+    click.echo(f"{workflow.name} goes on" + ("" if workflow.driven() else " at the next run"))

@@ -13,6 +13,7 @@ COMMANDS = {
     "validate": "files",
     "render": "files",
     "plan": "files",
+    "apply": "apply",
     "status": "status",
     "logs": "logs",
     "chat": "chat",
@@ -26,6 +27,7 @@ COMMANDS = {
     "rollback": "act",
     "suspend": "hold",
     "resume": "hold",
+    "delete": "apply",
 }
 
 
@@ -51,3 +53,8 @@ class LazyGroup(click.Group):
 @click.version_option(__version__)
 def main() -> None:
     """Take a language model from fine-tuning through evaluation to a served OpenAI endpoint."""
+
+
+def plugin() -> None:
+    """The same as `kubectl llmwf`, which is what its help is to say."""
+    main(prog_name="kubectl llmwf")

@@ -1,16 +1,65 @@
 """Options and look-ups that several commands share."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
 import click
 
+from llmworkflow.client.errors import ClientError
+from llmworkflow.client.target import choose, is_obvious
+from llmworkflow.client.workflow import Target, Workflow
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, workflows
 
 NAMESPACE = click.option("-n", "--namespace", default="default", show_default=True, help="Namespace.")
 NOTE = click.option("--note", default="", help="Why, to be kept with the decision.")
+LOCAL = click.option("--local", is_flag=True, help="Workflows of this machine, not of a cluster.")
+
+P = ParamSpec("P")
+OnTarget = Callable[Concatenate[Target, P], int | None]
+
+
+def on_target(command: OnTarget[P]) -> Callable[P, int | None]:
+    """Give a command the options that say where it works, and as its first argument that place."""
+
+    @LOCAL
+    @click.option(
+        "--context", metavar="NAME", help="Context of the kubeconfig; its current one when omitted."
+    )
+    @click.option("-n", "--namespace", help="Namespace; the context's own, or default, when omitted.")
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> int | None:
+        local, context = bool(kwargs.pop("local")), kwargs.pop("context")
+        namespace = kwargs.pop("namespace")
+        assert context is None or isinstance(context, str)
+        assert namespace is None or isinstance(namespace, str)
+        target = choose(local, context, namespace)
+        if not is_obvious(local, context):
+            click.echo(f"in {target.place}; --local is this machine", err=True)
+        return command(target, *args, **kwargs)
+
+    return wrapped
+
+
+def only(target: Target, name: str | None) -> Workflow:
+    """The workflow of a name, or the only one that there is.
+
+    Raises:
+        ClientError, LocalError: there is none of this name, or no name and not exactly one workflow.
+    """
+    if name:
+        return target.workflow(name)
+    found = [item["metadata"]["name"] for item in target.resources()]
+    if len(found) == 1:
+        return target.workflow(found[0])
+    if not found:
+        raise ClientError(f"there is no workflow in {target.place}")
+    raise ClientError(f"there are several workflows in {target.place}: name one of {', '.join(found)}")
 
 
 def find_home(namespace: str, name: str) -> WorkflowHome:
-    """The folder of a workflow.
+    """The folder of a workflow of this machine.
 
     Raises:
         LocalError: there is none of this name; names those that there are.
@@ -23,20 +72,3 @@ def find_home(namespace: str, name: str) -> WorkflowHome:
         )
         raise LocalError(f"no workflow {namespace}/{name} on this machine; there are: {known}")
     return home
-
-
-def find_only_home(namespace: str, name: str | None) -> WorkflowHome:
-    """The folder of a workflow, or of the only one that the namespace has.
-
-    Raises:
-        LocalError: there is none of this name, or no name and not exactly one workflow.
-    """
-    if name:
-        return find_home(namespace, name)
-    found = [home for home in workflows(default_root()) if home.folder.parent.name == namespace]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise LocalError(f"no workflow in namespace {namespace} on this machine")
-    names = ", ".join(home.folder.name for home in found)
-    raise LocalError(f"there are several workflows in namespace {namespace}: name one of {names}")

@@ -7,13 +7,12 @@ from pathlib import Path
 import click
 
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import NAMESPACE, find_only_home
-from llmworkflow.local.page import page_html
+from llmworkflow.cli.options import on_target, only
+from llmworkflow.client.workflow import Target
 
 
 @click.command()
 @click.argument("name", required=False)
-@NAMESPACE
 @click.option(
     "-o",
     "--output",
@@ -22,11 +21,12 @@ from llmworkflow.local.page import page_html
 )
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
 @ends_well
-def report(name: str | None, namespace: str, output: Path | None, show: bool) -> None:
+@on_target
+def report(target: Target, name: str | None, output: Path | None, show: bool) -> None:
     """Write one HTML page about workflow NAME: scores, losses, rows won and lost, costs and lineage."""
-    home = find_only_home(namespace, name)
-    file = output or Path(f"{home.folder.name}-report.html")
-    file.write_text(page_html(home, datetime.now(UTC)), encoding="utf-8")
+    workflow = only(target, name)
+    file = output or Path(f"{workflow.name}-report.html")
+    file.write_text(workflow.page(datetime.now(UTC)), encoding="utf-8")
     click.echo(str(file))
     if show:
         webbrowser.open(file.resolve().as_uri())

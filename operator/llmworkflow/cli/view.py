@@ -14,6 +14,7 @@ from llmworkflow.api.status import LLMWorkflowStatus, Metric, StageState, StageS
 
 LINE_SECONDS = 10  # between lines about the progress of a stage, where nothing can be redrawn
 BAR_WIDTH = 16
+PIPE_WIDTH = 2000  # a line is a row where programs read
 LOSSES = ("evalLoss", "trainLoss")
 
 _STYLES = {
@@ -161,3 +162,28 @@ def _time(stage: StageStatus, now: datetime) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def columns(*names: str) -> Table:
+    """A table as kubectl prints it."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table: to fit a terminal, or as wide as it is where there is none."""
+    console = Console()
+    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
+
+
+def age(since: str | None, now: datetime) -> str:
+    """How long ago something was, as kubectl has it; nothing where it is not known."""
+    if since is None:
+        return ""
+    seconds = (now - datetime.fromisoformat(since)).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{max(0, seconds):.0f}s"

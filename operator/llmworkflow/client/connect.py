@@ -1,0 +1,78 @@
+"""Which API server commands speak to, and as whom: the one that kubectl would."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llmworkflow.client.api import Api
+from llmworkflow.client.errors import ClientError
+
+if TYPE_CHECKING:
+    from kubernetes.client import Configuration
+
+VARIABLE = "KUBECONFIG"
+DEFAULT_FILE = Path("~/.kube/config")
+_ACCOUNT = Path(
+    "/var/run/secrets/kubernetes.io/serviceaccount"
+)  # where pods find their own token and namespace
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An API server, and the namespace that is meant where none is named."""
+
+    api: Api
+    context: str
+    namespace: str
+
+
+def kubeconfig_files() -> list[Path]:
+    """The kubeconfigs of this user that say something: of $KUBECONFIG, else ~/.kube/config."""
+    named = os.environ.get(VARIABLE, "")
+    files = [Path(part).expanduser() for part in named.split(os.pathsep) if part] or [
+        DEFAULT_FILE.expanduser()
+    ]
+    return [path for path in files if path.is_file() and path.stat().st_size]
+
+
+def in_pod() -> bool:
+    """Whether this runs in a pod that may speak to its cluster."""
+    return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").is_file()
+
+
+def connect(context: str | None) -> Connection:
+    """The API server of a context of the kubeconfig, of its current one, or of the pod that this runs in.
+
+    Raises:
+        ClientError: there is no kubeconfig, or it cannot be used.
+    """
+    from kubernetes import config
+    from kubernetes.client import ApiClient, Configuration
+
+    found = Configuration()
+    try:
+        if files := kubeconfig_files():
+            name, namespace = _load(files, context, found)
+        elif in_pod():
+            config.load_incluster_config(client_configuration=found)
+            name, namespace = "of this pod", (_ACCOUNT / "namespace").read_text().strip()
+        else:
+            raise ClientError(f"there is no kubeconfig: set ${VARIABLE}, or use --local for this machine")
+    except config.ConfigException as error:
+        raise ClientError(f"the kubeconfig cannot be used: {error}") from error
+    return Connection(Api(ApiClient(found)), name, namespace)
+
+
+def _load(files: list[Path], context: str | None, found: "Configuration") -> tuple[str, str]:
+    """Read one context; returns its name and its namespace."""
+    from kubernetes import config
+
+    joined = os.pathsep.join(map(str, files))
+    contexts, active = config.list_kube_config_contexts(joined)
+    chosen = next((item for item in contexts if item["name"] == context), None) if context else active
+    if chosen is None:
+        known = ", ".join(item["name"] for item in contexts)
+        raise ClientError(f"the kubeconfig has no context {context}; it has {known}")
+    config.load_kube_config(joined, chosen["name"], found)
+    return chosen["name"], chosen["context"].get("namespace") or "default"

@@ -1,0 +1,116 @@
+"""Workflows of this machine."""
+
+import os
+import pwd
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.local.errors import LocalError
+from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
+
+LOG_POLL_SECONDS = 0.3
+
+
+class MachineWorkflow:
+    """One workflow of this machine."""
+
+    def __init__(self, home: WorkflowHome) -> None:
+        self.home = home
+
+    @property
+    def namespace(self) -> str:
+        return self.home.folder.parent.name
+
+    @property
+    def name(self) -> str:
+        return self.home.folder.name
+
+    def load(self) -> LLMWorkflow:
+        return self.home.load()
+
+    def status(self) -> LLMWorkflowStatus:
+        return self.home.status()
+
+    def resource(self) -> JsonObject:
+        return {**self.load().dump(), "status": self.status().dump()}
+
+    def user(self) -> str:
+        return local_user()
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        self.home.annotate(annotations)
+
+    def suspend(self) -> None:
+        self.home.suspend(self.user())
+
+    def resume(self) -> None:
+        self.home.resume()
+
+    def driven(self) -> bool:
+        return self.home.driver() is not None
+
+    def logs(self, stage: str, follow: bool) -> Iterator[str]:
+        with self._latest_log(stage).open(errors="replace") as log:
+            yield log.read()
+            while follow and self._is_alive(stage):
+                time.sleep(LOG_POLL_SECONDS)
+                yield log.read()
+
+    def page(self, now: datetime) -> str:
+        from llmworkflow.local.page import page_html  # pyarrow takes a moment to import
+
+        return page_html(self.home, now)
+
+    def _latest_log(self, stage: str) -> Path:
+        configs = self.home.configs.glob("[!.]*.json")
+        children = [path.stem for path in configs if read_json(path)["stage"]["name"] == stage]
+        found = [path for name in children if (path := self.home.logs / f"{name}.log").exists()]
+        if not found:
+            raise LocalError(f"stage {stage} of {self.name} has not printed anything yet")
+        return max(found, key=lambda path: path.stat().st_mtime)
+
+    def _is_alive(self, stage: str) -> bool:
+        return self.driven() and any(
+            item.name == stage and item.child is not None for item in self.status().stages
+        )
+
+
+class Machine:
+    """This machine."""
+
+    def __init__(self, namespace: str | None) -> None:
+        self._namespace = namespace
+        self.place = f"namespace {namespace} of this machine" if namespace else "this machine"
+        self._root = default_root()
+
+    def workflow(self, name: str) -> MachineWorkflow:
+        home = WorkflowHome(self._root, self._namespace or "default", name)
+        if not home.exists():
+            homes = workflows(self._root)
+            known = ", ".join(f"{home.folder.parent.name}/{home.folder.name}" for home in homes) or "none"
+            wanted = f"{self._namespace or 'default'}/{name}"
+            raise LocalError(f"no workflow {wanted} on this machine; there are: {known}")
+        return MachineWorkflow(home)
+
+    def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
+        """Those of the namespace, where one was named."""
+        namespace = None if everywhere else self._namespace
+        found = [MachineWorkflow(home) for home in workflows(self._root)]
+        return [item.resource() for item in found if namespace in (None, item.namespace)]
+
+    def has_workflows(self) -> bool:
+        """Whether anything was ever applied here."""
+        return bool(workflows(self._root))
+
+
+def local_user() -> str:
+    """The user of this process, as the operating system knows it."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

@@ -1,0 +1,29 @@
+"""Chooses where a command works: where it was told to, else the cluster of the kubeconfig, else this machine."""
+
+from llmworkflow.client.cluster import Cluster
+from llmworkflow.client.connect import connect, in_pod, kubeconfig_files
+from llmworkflow.client.errors import ClientError
+from llmworkflow.client.machine import Machine
+
+
+def has_cluster() -> bool:
+    """Whether there is a cluster to speak to."""
+    return bool(kubeconfig_files()) or in_pod()
+
+
+def choose(local: bool, context: str | None, namespace: str | None) -> Cluster | Machine:
+    """The place that is meant.
+
+    Raises:
+        ClientError: the options contradict each other, or the kubeconfig cannot be used.
+    """
+    if local and context:
+        raise ClientError("--local is this machine, and --context a cluster: give one of them")
+    if local or not (context or has_cluster()):
+        return Machine(namespace)
+    return Cluster(connect(context), namespace)
+
+
+def is_obvious(local: bool, context: str | None) -> bool:
+    """Whether the choice needs no word: it was told, or there is only one place that has workflows."""
+    return local or bool(context) or not has_cluster() or not Machine(None).has_workflows()

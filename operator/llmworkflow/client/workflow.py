@@ -1,0 +1,69 @@
+"""What commands may see and do, wherever workflows live."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
+
+
+class Workflow(Protocol):
+    """One workflow: on this machine a folder, on a cluster an object of its API server."""
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    def load(self) -> LLMWorkflow:
+        """What was last applied."""
+
+    def status(self) -> LLMWorkflowStatus:
+        """What came of it so far."""
+
+    def resource(self) -> JsonObject:
+        """All of it, as kubectl shows it."""
+
+    def user(self) -> str:
+        """Who asks."""
+
+    def annotate(self, annotations: Mapping[str, str]) -> None:
+        """Add annotations."""
+
+    def suspend(self) -> None:
+        """Set spec.suspend, in the name of the user."""
+
+    def resume(self) -> None:
+        """Take spec.suspend back, whoever set it."""
+
+    def driven(self) -> bool:
+        """Whether something carries requests out, as far as one can see."""
+
+    def logs(self, stage: str, follow: bool) -> Iterator[str]:
+        """What the latest attempt of a stage printed, in pieces."""
+
+    def page(self, now: datetime) -> str:
+        """The page that an approver decides from."""
+
+
+class Target(Protocol):
+    """A place where workflows live."""
+
+    @property
+    def place(self) -> str:
+        """The place, in words."""
+
+    def workflow(self, name: str) -> Workflow:
+        """One workflow.
+
+        Raises:
+            ClientError, LocalError: there is none of this name.
+        """
+
+    def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
+        """The workflows of the namespace, or of all, as kubectl shows them."""

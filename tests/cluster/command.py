@@ -1,0 +1,72 @@
+"""The command, run as a person does who has a kubeconfig."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from .conftest import Cluster
+
+SECONDS = 100
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone at a terminal, in a namespace."""
+
+    cluster: Cluster
+    name: str
+    namespace: str
+    home: Path
+
+    def run(self, *arguments: str | Path, stdin: str = "", prefix: str = "llmworkflow") -> Done:
+        """Run a command to its end."""
+        command = [str(Path(sys.executable).with_name(prefix)), *map(str, arguments)]
+        ended = subprocess.run(
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=SECONDS,
+            cwd=self.home,
+            env={**os.environ, "KUBECONFIG": str(self._kubeconfig()), "LLMWORKFLOW_HOME": str(self.home)},
+        )
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    def does(self, *arguments: str | Path, stdin: str = "") -> str:
+        """What a command prints that ends well, and has no complaint."""
+        done = self.run(*arguments, stdin=stdin)
+        assert (done.code, done.err) == (0, ""), f"{arguments}: {done}"
+        return done.out
+
+    def fails(self, *arguments: str | Path, code: int = 1) -> str:
+        """What a command complains of."""
+        done = self.run(*arguments)
+        assert done.code == code, f"{arguments}: {done}"
+        assert "Traceback" not in done.err
+        return done.err
+
+    def _kubeconfig(self) -> Path:
+        """A kubeconfig whose context names the namespace."""
+        path = self.home / f"{self.name}.kubeconfig"
+        if not path.exists():
+            content = yaml.safe_load(self.cluster.control_plane.kubeconfig_of(self.name).read_text())
+            content["contexts"][0]["context"]["namespace"] = self.namespace
+            path.touch(mode=0o600)
+            path.write_text(yaml.safe_dump(content))
+        return path
