@@ -42,8 +42,7 @@ imports:
 	lint-imports --no-logo
 
 generated:
-	python -m llmworkflow.api.generate --check
-	python -m llmworkflow.core.states_page --check
+	python -m llmworkflow.generate --check
 	python -m llmworkflow.kube.chart --check
 
 unit:
@@ -54,8 +53,7 @@ format: setup ## Format the code and fix what can be fixed
 	ruff format
 
 generate: setup ## Write anew what comes from the models and from the chart (builds Helm the first time: a minute)
-	python -m llmworkflow.api.generate
-	python -m llmworkflow.core.states_page
+	python -m llmworkflow.generate
 	python -m tests.chart.manifests
 	python -m llmworkflow.kube.chart
 

@@ -1,16 +1,9 @@
-"""Write the page of the states of a stage from their table, or check that it is up to date.
+"""The page of the states of a stage, made from their table."""
 
-python -m llmworkflow.core.states_page [--check]
-"""
-
-import sys
 from collections.abc import Iterator
 
-from llmworkflow.api import generate
 from llmworkflow.api.status import StageState
 from llmworkflow.core.states import TRANSITIONS
-
-COMMAND = "python -m llmworkflow.core.states_page"
 
 INTERRUPTIONS = (StageState.WAITING, StageState.QUEUED, StageState.STOPPING, StageState.CANCELLED)
 """Where nearly every state leads when people or the cluster interfere: drawn, they would hide all the rest."""
@@ -42,11 +35,3 @@ def _section(state: StageState) -> Iterator[str]:
     yield f"## {state}\n\n{state.meaning}\n\n| then | when |\n|---|---|"
     yield from (f"| {after} | {event} |" for (before, after), event in TRANSITIONS.items() if before is state)
     yield ""
-
-
-GENERATED: generate.Generated = {
-    "docs/states.md": lambda: f"<!-- Generated from operator/llmworkflow/core by `{COMMAND}`. -->\n\n{page()}",
-}
-
-if __name__ == "__main__":
-    sys.exit(generate.main(generated=GENERATED, command=COMMAND))

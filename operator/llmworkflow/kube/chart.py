@@ -7,7 +7,8 @@ import json
 import sys
 from typing import Any
 
-from llmworkflow.api import crd, generate
+from llmworkflow import generate
+from llmworkflow.api import crd
 from llmworkflow.render.settings import Settings
 
 COMMAND = "python -m llmworkflow.kube.chart"

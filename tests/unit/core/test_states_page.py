@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from llmworkflow.api import generate
 from llmworkflow.core import states_page
 from llmworkflow.core.states import TRANSITIONS
-
-
-def test_repository_is_up_to_date() -> None:
-    assert generate.stale(generate.ROOT, states_page.GENERATED) == [], f"run `{states_page.COMMAND}`"
 
 
 def test_the_tables_have_every_step() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llmworkflow.api import generate
+from llmworkflow import generate
 
 
 def test_repository_is_up_to_date() -> None:
@@ -28,7 +28,7 @@ def test_check_names_the_stale_file(
     (tmp_path / "docs" / "reference.md").unlink()
     assert generate.main(["--check"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "manifests/crd.yaml is not what the models say: run `python -m llmworkflow.api.generate`",
-        "docs/reference.md is not what the models say: run `python -m llmworkflow.api.generate`",
+        "manifests/crd.yaml is not what the models say: run `python -m llmworkflow.generate`",
+        "docs/reference.md is not what the models say: run `python -m llmworkflow.generate`",
     ]
     assert (tmp_path / "manifests" / "crd.yaml").read_text() == "edited: by hand\n"
