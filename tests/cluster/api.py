@@ -150,12 +150,12 @@ def path(kind: str, namespace: str | None = None, name: str = "", part: str = ""
     return "/".join(part for part in parts if part)
 
 
-def eventually(look: Callable[[], T | None], seconds: float, what: str) -> T:
+def eventually(look: Callable[[], T | None], seconds: float, what: str, pause: float = 0.1) -> T:
     """What `look` finds, once it finds something."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 

@@ -27,7 +27,7 @@ def respond(files: PodFiles, serve_config: Content, script: ServeScript, path: s
     """Status and content of the answer to a request."""
     wanted = _user_config(serve_config)
     match path:
-        case _ if path == REPORT_PATH and wanted:
+        case _ if path == REPORT_PATH and wanted and script.verdict:
             return 200, _report(files, wanted, script)
         case "/v1/models":
             return 200, {

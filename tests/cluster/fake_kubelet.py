@@ -13,13 +13,13 @@ from typing import Any
 
 from . import pod_status
 from .api import UNAVAILABLE, Api, ApiError
-from .fates import Crashes, Evicted, Fate, ImagePullFails, NeverStarts, Runs
+from .fates import Crashes, Evicted, Fate, ImagePullFails, NeverStarts, NotAttached, Runs
 from .references import missing
 
 PERIOD_SECONDS = 0.2
 PREFIX = "fake-"
 # Of Ray's names: those that the samples ask for. The labels are those of NVIDIA's feature discovery.
-GPUS = {"l4": "NVIDIA-L4", "a100": "NVIDIA-A100-SXM4-80GB", "h100": "NVIDIA-H100-80GB-HBM3"}
+GPUS = {"l4": "NVIDIA-L4", "a100": "NVIDIA-A100-SXM4-80GB", "h100": "NVIDIA-H100-80GB-HBM3", "t4": "Tesla-T4"}
 GPUS_PER_NODE = 64
 _GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
@@ -128,11 +128,8 @@ class FakeKubelet:
                 for pod in pods:
                     if pod["spec"].get("nodeName", "").startswith(PREFIX):
                         self._look_after(pod)
-                self._lives = {
-                    uid: life
-                    for uid, life in self._lives.items()
-                    if uid in {p["metadata"]["uid"] for p in pods}
-                }
+                there = {pod["metadata"]["uid"] for pod in pods}
+                self._lives = {uid: life for uid, life in self._lives.items() if uid in there}
             except UNAVAILABLE:
                 continue
             except ApiError as error:
@@ -174,6 +171,9 @@ class FakeKubelet:
         """The status of a pod that cannot start yet."""
         namespace = pod["metadata"]["namespace"]
         if isinstance(fate, NeverStarts):
+            return pod_status.waiting(pod, life.since, "ContainerCreating")
+        if isinstance(fate, NotAttached):
+            self._event(pod, life, "FailedAttachVolume", fate.why)
             return pod_status.waiting(pod, life.since, "ContainerCreating")
         if isinstance(fate, ImagePullFails):
             image = pod["spec"]["containers"][0]["image"]

@@ -23,6 +23,13 @@ class ImagePullFails:
 
 
 @dataclass(frozen=True)
+class NotAttached:
+    """A volume of it is on another node."""
+
+    why: str = 'Multi-Attach error for volume "artifacts" Volume is already used by pod(s) head'
+
+
+@dataclass(frozen=True)
 class Evicted:
     """It runs, until the node has no memory left for it."""
 
@@ -43,4 +50,4 @@ class Crashes:
 OUT_OF_MEMORY = Crashes(exit_code=137, reason="OOMKilled")
 CRASH_LOOP = Crashes(after=0, again=True)
 
-Fate = Runs | NeverStarts | ImagePullFails | Evicted | Crashes
+Fate = Runs | NeverStarts | ImagePullFails | NotAttached | Evicted | Crashes

@@ -45,6 +45,7 @@ class ServeScript:
     status: str = "RUNNING"  # Ray's word, from `seconds` on: RUNNING, DEPLOY_FAILED, UNHEALTHY, DEPLOYING
     message: str = ""
     agreement: float = 1.0  # of the endpoint's answers with those of the scored batch
+    verdict: bool = True  # False: the rows of the batch are replayed for ever
 
     def at(self, since: float) -> str:
         """The status of an application that has been as it is configured since then."""

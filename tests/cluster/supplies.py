@@ -8,10 +8,10 @@ from typing import Any
 from .api import Api
 
 
-def claim(api: Api, namespace: str, name: str) -> None:
+def claim(api: Api, namespace: str, name: str, mode: str = "ReadWriteMany") -> None:
     """A volume that many pods may write to, bound to a claim. Nothing is ever written: pods only pretend."""
     volume = f"{namespace}-{name}"
-    shared: dict[str, Any] = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    shared: dict[str, Any] = {"accessModes": [mode], "storageClassName": ""}
     size = {"storage": "1Ti"}
     api.create(
         {
