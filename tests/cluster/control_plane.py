@@ -38,6 +38,9 @@ CONTROLLERS = (
     "disruption-controller",
 )
 
+# A pool that closes what has been idle for long does so, now and then, while another thread begins to use it.
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=None)
+
 ADMIN = "admin"
 MASTERS = "system:masters"
 PEOPLE = ("alice", "bob")  # without any rights, until a test gives them some
@@ -149,6 +152,7 @@ class ControlPlane:
             verify=ssl.create_default_context(cafile=self.certificate),
             trust_env=False,
             timeout=30,
+            limits=_LIMITS,
         )
 
     def _ready(self) -> bool:

@@ -83,7 +83,7 @@ def edited_and_edited_back(scene: Scene) -> None:
     reused = scene.until("tune", S.SUCCEEDED, "Reused")
     assert (reused["reused"], reused["artifact"]) == (True, first["artifact"])
     scene.edit(tune(seed=1))
-    scene.until("tune", S.STARTING)
+    scene.until("tune", S.RUNNING)
     scene.edit(tune())
     scene.until("tune", S.SUCCEEDED, "Reused")
 
@@ -100,6 +100,7 @@ def pods_that_never_start(scene: Scene) -> None:
     failed = scene.until("tune", S.FAILED, "PendingTimeoutExceeded")
     assert failed["message"].startswith("pods were pending for 5 s")
     scene.cluster.kubelet.tell(scene.namespace, Runs())
+    scene.edit(tune())
     scene.ask("retry", "tune")
     scene.until("tune", S.SUCCEEDED)
 
@@ -178,10 +179,12 @@ def approved_run_again_and_cancelled(scene: Scene) -> None:
     scene.until("score", S.AWAITING_APPROVAL)
     scene.decide("approve", "score")
     assert scene.until("score", S.SUCCEEDED)["message"] == "approved by alice"
-    scene.edit(score(limit=200, **asked))
-    _child_is_gone(scene, scene.until("score", S.AWAITING_APPROVAL))
-    scene.edit(score(limit=300, **asked))
-    _child_is_gone(scene, scene.until("score", S.AWAITING_APPROVAL))
+    for limit in (200, 300):
+        before = scene.stage("score")["revision"]
+        scene.edit(score(limit=limit, **asked))
+        eventually(lambda before=before: scene.stage("score")["revision"] != before, 60, "it is run again")
+        scene.until("score", S.AWAITING_APPROVAL)
+        eventually(lambda: not scene.api.list("RayJob", scene.namespace), 60, "the child is gone")
     scene.ask("cancel", "score")
     scene.until("score", S.CANCELLED)
 
@@ -254,10 +257,6 @@ def cancelled_before_its_child_could_be_made(scene: Scene) -> None:
     scene.until("tune", S.STARTING)
     scene.ask("cancel", "tune")
     scene.until("tune", S.CANCELLED)
-
-
-def _child_is_gone(scene: Scene, stage: Object) -> None:
-    eventually(lambda: not scene.api.list("RayJob", scene.namespace), 60, f"{stage['name']} has no child")
 
 
 def _stray(scene: Scene, name: str) -> Object:

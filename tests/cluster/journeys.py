@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from llmworkflow.api.status import StageState
 
 from .conftest import Cluster
@@ -59,6 +61,17 @@ def shows(journeys: list[Journey], *steps: tuple[StageState, StageState]) -> Cal
         return drive
 
     return add
+
+
+def selected(request: pytest.FixtureRequest, journeys: Sequence[Journey]) -> Sequence[Journey]:
+    """The journeys that the tests of a file ask for which are run: by `name`, or by a `step` that they show."""
+    tests = (item for item in request.session.items if item.path == request.path)
+    asked = [test.callspec.params for test in tests if isinstance(test, pytest.Function)]
+    return [
+        journey
+        for journey in journeys
+        if any(test.get("name") == journey.name or test.get("step") in journey.shows for test in asked)
+    ]
 
 
 def play(cluster: Cluster, folder: Path, journeys: Sequence[Journey]) -> Mapping[str, Played]:

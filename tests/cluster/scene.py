@@ -13,6 +13,7 @@ from llmworkflow.api.status import StageState
 from .api import Object, condition
 from .api import eventually as eventually_at
 from .conftest import Cluster
+from .fates import NeverStarts
 from .workflows import NAME, begin, told, workflow
 
 SECONDS = 150  # for a step; most of it is for a machine on which dozens of workflows go on at the same time
@@ -122,6 +123,11 @@ class Scene:
             assert text in resource
             assert text in events
 
+    def passes(self, before: StageState, then: StageState) -> None:
+        """Wait until a stage has gone from one state to another, which it may have left again meanwhile."""
+        what = f"{self.namespace}: a stage goes from {before} to {then}"
+        eventually(lambda: (before, then) in self.seen(), SECONDS, what)
+
     def child(self, stage: str) -> Object:
         """The RayJob or RayService of a stage, once it is there."""
 
@@ -149,7 +155,8 @@ class Scene:
         self.api.delete(child["kind"], child["metadata"]["name"], self.namespace)
 
     def lose_ray_cluster(self, child: Object) -> None:
-        """Delete the Ray cluster of a service, whose pods go with it."""
+        """Delete the Ray cluster of a service, whose pods go with it; those that follow do not start."""
+        self.cluster.kubelet.tell(self.namespace, NeverStarts())
         status = self.api.get(child["kind"], child["metadata"]["name"], self.namespace) or {}
         name = status["status"]["activeServiceStatus"].get("rayClusterName") or next(
             found["metadata"]["name"] for found in self.api.list("RayCluster", self.namespace)

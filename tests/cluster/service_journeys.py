@@ -7,11 +7,11 @@ from typing import Any
 
 from llmworkflow.api.status import StageState as S
 
-from .api import Object
+from .api import Object, condition
 from .job_journeys import runs, score, tune
 from .journeys import Journey, shows
 from .ray_manifests import ray_service
-from .scene import Scene
+from .scene import Scene, eventually
 from .scripts import NEVER_ENDS, UNHEALTHY, ServeScript
 
 JOURNEYS: list[Journey] = []
@@ -79,8 +79,7 @@ def unhealthy_promoted_and_suspended(scene: Scene) -> None:
     becomes(scene, ServeScript())
     scene.until("chat", S.SERVING)
     scene.edit(chat(length=8192))
-    scene.until("chat", S.UPGRADING)
-    scene.until("chat", S.SERVING)
+    scene.passes(S.UPGRADING, S.SERVING)
     scene.edit(chat(length=8192), suspend=True)
     scene.until("chat", S.QUEUED, "Suspended")
 
@@ -120,13 +119,16 @@ def name_taken_by_somebody_else(scene: Scene) -> None:
 
 
 @shows(JOURNEYS, (S.CHECKING, S.RUNNING), (S.CHECKING, S.STARTING))
-def not_ready_while_it_is_verified(scene: Scene) -> None:
+def not_ready_while_it_is_verified(scene: Scene) -> Iterator[None]:
     child = verifying(scene)
     becomes(scene, ServeScript(status="UNHEALTHY", verdict=False))
     scene.until("chat", S.RUNNING, "EndpointUnhealthy")
     becomes(scene, REPLAYS)
     scene.until("chat", S.CHECKING)
+    yield
     scene.lose_ray_cluster(child)
+    eventually(lambda: condition(scene.child("chat"), "Ready")["status"] == "False", 60, "it is not ready")
+    yield
     scene.until("chat", S.STARTING)
 
 
@@ -165,7 +167,7 @@ def preempted_and_lost_while_it_serves(scene: Scene) -> None:
     scene.preempt(child, suspended=False)
     scene.until("chat", S.SERVING)
     scene.vanish(child)
-    scene.until("chat", S.STARTING)
+    scene.passes(S.SERVING, S.WAITING)
 
 
 @shows(
@@ -182,7 +184,7 @@ def successor_and_predecessor_do_not_come_up(scene: Scene) -> None:
     late = scene.until("chat", S.DEGRADED, "TimeoutExceeded")
     assert "raise timeoutSeconds of stage chat" in late["message"]
     scene.vanish(child)
-    scene.until("chat", S.STARTING)
+    scene.passes(S.DEGRADED, S.WAITING)
 
 
 @shows(JOURNEYS, (S.DEGRADED, S.QUEUED))

@@ -13,7 +13,7 @@ from llmworkflow.api.status import StageState as S
 from .conftest import Cluster
 from .fates import OUT_OF_MEMORY, Evicted
 from .job_journeys import runs, tune
-from .journeys import Journey, Played, play, shows
+from .journeys import Journey, Played, play, selected, shows
 from .scene import Scene, eventually
 from .scripts import DIES, Failure, JobScript
 from .service_journeys import chat
@@ -146,9 +146,11 @@ def node_that_is_lost(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
-    """All of them, at the same time."""
-    return play(cluster, tmp_path_factory.mktemp("operator"), TROUBLES)
+def played(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Mapping[str, Played]:
+    """All that are asked for, at the same time."""
+    return play(cluster, tmp_path_factory.mktemp("operator"), selected(request, TROUBLES))
 
 
 @pytest.mark.parametrize("name", [journey.name for journey in TROUBLES])

@@ -12,7 +12,7 @@ from llmworkflow.api.status import StageState as S
 from .conftest import Cluster
 from .fates import CRASH_LOOP, ImagePullFails, NotAttached, Runs
 from .job_journeys import runs, tune
-from .journeys import Journey, Played, play, shows
+from .journeys import Journey, Played, play, selected, shows
 from .scene import Scene, eventually
 from .scripts import NEVER_ENDS
 from .supplies import claim, secret
@@ -246,9 +246,11 @@ def queue_that_does_not_admit(scene: Scene) -> None:
 
 
 @pytest.fixture(scope="module")
-def played(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
-    """All of them, at the same time."""
-    return play(cluster, tmp_path_factory.mktemp("operator"), TROUBLES)
+def played(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Mapping[str, Played]:
+    """All that are asked for, at the same time."""
+    return play(cluster, tmp_path_factory.mktemp("operator"), selected(request, TROUBLES))
 
 
 @pytest.mark.parametrize("name", [journey.name for journey in TROUBLES])

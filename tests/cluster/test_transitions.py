@@ -10,7 +10,7 @@ from llmworkflow.core.states import TRANSITIONS
 
 from . import job_journeys, service_journeys
 from .conftest import Cluster
-from .journeys import Played, play
+from .journeys import Played, play, selected
 from .scene import Step
 
 JOURNEYS = (*job_journeys.JOURNEYS, *service_journeys.JOURNEYS)
@@ -19,9 +19,11 @@ pytestmark = pytest.mark.timeout(600)  # the first of the tests plays the journe
 
 
 @pytest.fixture(scope="module")
-def played(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
-    """All of them, at the same time."""
-    return play(cluster, tmp_path_factory.mktemp("operator"), JOURNEYS)
+def played(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Mapping[str, Played]:
+    """All that are asked for, at the same time."""
+    return play(cluster, tmp_path_factory.mktemp("operator"), selected(request, JOURNEYS))
 
 
 def named(step: Step) -> str:

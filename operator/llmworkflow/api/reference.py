@@ -26,7 +26,17 @@ One marked *operational* says how, when and where the stage runs: changing it ke
 _ACTIONS = """## Actions
 
 People act on a workflow by annotations, which the command writes for them. `<stage>@<revision>#<token>` is the value;
-each token is carried out once.
+each token is carried out once. The revision may be left out, and `*` is every stage: `*#1`.
+"""
+
+_ACTIONS_BY_KUBECTL = """With kubectl alone, of a workflow `approval` whose stage `score` waits for somebody's consent:
+
+```console
+WHO=$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')
+WHAT=$(kubectl get llmwf approval -o jsonpath='{.status.stages[?(@.name=="score")].revision}')
+kubectl annotate --overwrite llmwf approval \\
+    llmworkflow.io/requested-by="$WHO" llmworkflow.io/approve="score@$WHAT#$(date +%s)"
+```
 """
 
 _PLAIN_TYPES = {"string": "text", "integer": "whole number", "boolean": "true or false", "object": "object"}
@@ -52,6 +62,7 @@ def page() -> str:
         *map(_section, status),
         _ACTIONS,
         _table(("annotation", "meaning"), ((f"`{verb.annotation}`", verb.meaning) for verb in Verb)),
+        _ACTIONS_BY_KUBECTL,
         *_words("StageState", "Where a stage stands.", StageState),
         *_words("Conditions", "For `kubectl wait --for=condition=...`.", ConditionType),
         *_words("Reasons", "Of stages and conditions.", Reason),

@@ -62,9 +62,13 @@ def _by_applications(service: JsonObject, conditions: Mapping[str, JsonObject]) 
         wanted = applications(service)
         running = bool(wanted) and all(active.get(name, {}).get("status") == "RUNNING" for name in wanted)
         return Look(ChildPhase.READY if done and running else ChildPhase.RUNNING)
-    if ready.get("reason") == "ZeroServeEndpoints":
-        return Look(ChildPhase.UNHEALTHY, Reason.UNHEALTHY, "no pod of the endpoint is ready")
-    return Look(ChildPhase.RUNNING if active or pending else ChildPhase.PENDING)
+    was_ready = ready.get("reason") == "ZeroServeEndpoints"
+    message = "no pod of the endpoint is ready" if was_ready else ""
+    if not active and not pending:
+        return Look(ChildPhase.PENDING, message=message)
+    if was_ready:
+        return Look(ChildPhase.UNHEALTHY, Reason.UNHEALTHY, message)
+    return Look(ChildPhase.RUNNING)
 
 
 def _is_current(service: JsonObject, ready: JsonObject) -> bool:

@@ -273,3 +273,11 @@ def test_who_holds_a_child_back() -> None:
     cluster.see("tune", phase=ChildPhase.QUEUED)
     cluster.settle()
     assert cluster.stage("tune").message.endswith("its queue team-a; see that LocalQueue and its Workload")
+
+
+def test_what_the_pods_of_an_endpoint_that_served_wait_for() -> None:
+    cluster = degraded()
+    cluster.see("chat", phase=ChildPhase.PENDING, reason="AcceleratorUnavailable", message="no such node")
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason, chat.message) == ("Degraded", "AcceleratorUnavailable", "no such node")

@@ -44,7 +44,14 @@ STARTS = condition("Ready", "False", "Initializing")
         ),
         # another application than the one that is asked for
         (rayservice(READY, SETTLED, activeServiceStatus=apps("RUNNING", name="other")), P.RUNNING),
-        (rayservice(condition("Ready", "False", "ZeroServeEndpoints")), P.UNHEALTHY),
+        # no pod is ready though applications run; or there are none, as the pods are gone and start again
+        (
+            rayservice(
+                condition("Ready", "False", "ZeroServeEndpoints"), activeServiceStatus=apps("RUNNING")
+            ),
+            P.UNHEALTHY,
+        ),
+        (rayservice(condition("Ready", "False", "ZeroServeEndpoints")), P.PENDING),
         (rayservice(condition("Ready", "False", "InitializingTimeout")), P.FAILED),
         (rayservice(condition("Suspending", "True")), P.QUEUED),
         (rayservice(STARTS, condition("Suspended", "True")), P.QUEUED),

@@ -52,6 +52,8 @@ def follow(view: View) -> StageStatus | None:
         return move(status, state, reason, _message(view, seen), **_clocks(view, state))
     if status.state is _S.STARTING and seen.phase is _P.PENDING:
         return explain(status, seen.reason or Reason.PENDING, _message(view, seen))
+    if status.state is _S.DEGRADED and seen.phase is _P.PENDING and seen.message:
+        return explain(status, seen.reason or Reason.UNHEALTHY, seen.message)
     return None
 
 

@@ -1,0 +1,113 @@
+"""The samples as a person uses them: applied with kubectl, run by the operator to their end, and deleted again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from llmworkflow.api.status import StageState
+
+from .api import Object
+from .conftest import Cluster
+from .control_plane import PEOPLE
+from .operator_process import at_work
+from .printed import commands, typed
+from .scene import Scene, eventually
+from .supplies import claim, priority_class, secret
+from .test_schema import SAMPLES
+from .workflows import left
+
+SECONDS = 300  # for all of them, which go on at the same time
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+PERSON = PEOPLE[0]
+
+# What `kubectl get` says of them in the end: STAGE STATUS READY SCORE URL. The fake batch has a score of 0.81.
+ENDS = {
+    "approval": "chat Serving True 0.81 http://approval-chat-serve-svc.{namespace}.svc:8000",
+    "batch-only": "label Succeeded True 0.81",
+    "queue": "tune Succeeded True",
+    "s3": "score Succeeded True 0.81",
+    "serve-only": "chat Serving True http://serve-only-chat-serve-svc.{namespace}.svc:8000",
+    "two-adapters": "chat Serving True http://two-adapters-chat-serve-svc.{namespace}.svc:8000",
+    "viggo": "chat Serving True 0.81 http://viggo-chat-serve-svc.{namespace}.svc:8000",
+}
+
+pytestmark = pytest.mark.timeout(SECONDS + 120)  # the first of the tests waits for most
+
+
+@pytest.fixture(scope="module")
+def scenes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Scene]]:
+    """All samples, begun at once."""
+    priority_class(cluster.api, "batch")
+    with at_work(cluster, tmp_path_factory.mktemp("operator")):
+        found = {path.stem: Scene(cluster, path.stem) for path in SAMPLES}
+        for scene in found.values():
+            _supply(scene)
+            _type(scene, f"kubectl apply -f manifests/samples/{scene.name}.yaml")
+        yield found
+        for scene in found.values():
+            scene.end()
+
+
+@pytest.mark.parametrize("name", [path.stem for path in SAMPLES])
+def test_sample_comes_to_its_end_and_goes(cluster: Cluster, scenes: dict[str, Scene], name: str) -> None:
+    scene = scenes[name]
+    if name == "queue":
+        scene.change(_held_back(scene), spec={"suspend": False})
+    if name == "approval":
+        scene.until("score", StageState.AWAITING_APPROVAL)
+        _type(scene, commands("docs/reference.md", "Actions"))
+    _type(scene, f"kubectl wait --for=condition=Ready --timeout={SECONDS}s llmwf/{name}")
+    header, row = _type(scene, f"kubectl get llmwf {name}").splitlines()
+    assert header.split() == ["NAME", "STAGE", "STATUS", "READY", "SCORE", "URL", "AGE"]
+    assert row.split()[1:-1] == ENDS[name].format(namespace=scene.namespace).split()
+    assert all(stage["attempt"] == 1 for stage in scene.workflow["status"]["stages"])
+    if name == "approval":
+        assert scene.stage("score")["approval"]["user"] == PERSON
+    _type(scene, f"kubectl delete llmwf {name}")
+    eventually(lambda: not left(cluster.api, scene.namespace), SECONDS, "nothing is left")
+
+
+def test_what_the_readme_prints(cluster: Cluster, scenes: dict[str, Scene]) -> None:
+    scene = Scene(cluster)
+    _supply(scene)
+    told = _type(scene, commands("README.md", "On a cluster"))
+    assert "llmworkflow.llmworkflow.io/viggo condition met" in told
+    assert "Events:" in told
+    scene.end()
+
+
+def _supply(scene: Scene) -> None:
+    """A namespace with all that samples need, in which a person may do what the role `edit` may."""
+    labels = {"metadata": {"labels": RESTRICTED}}
+    scene.api.patch("Namespace", scene.namespace, None, labels)
+    for name in ("llm-artifacts", "models"):
+        claim(scene.api, scene.namespace, name)
+    secret(scene.api, scene.namespace, "s3", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
+    secret(scene.api, scene.namespace, "chat-keys", keys="x")
+    scene.api.create(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": "team", "namespace": scene.namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": PERSON}],
+        }
+    )
+
+
+def _type(scene: Scene, lines: str) -> str:
+    return typed(scene.cluster, scene.namespace, lines, PERSON, SECONDS + 30)
+
+
+def _held_back(scene: Scene) -> Object:
+    """The job that waits for its queue; Kueue lets it go by taking `suspend` away."""
+    child = scene.child("tune")
+
+    def suspended() -> bool:
+        found = scene.api.get("RayJob", child["metadata"]["name"], scene.namespace) or {}
+        return bool(found.get("status", {}).get("jobDeploymentStatus") == "Suspended")
+
+    eventually(suspended, SECONDS, "KubeRay holds the job back")
+    return child
