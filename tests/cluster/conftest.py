@@ -58,7 +58,7 @@ class Cluster:
         name = f"test-{uuid.uuid4().hex[:8]}"
         self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         eventually(
-            lambda: self.api.get("ServiceAccount", "default", name), 30, f"{name} has its service account"
+            lambda: self.api.get("ServiceAccount", "default", name), 90, f"{name} has its service account"
         )
         return name
 
@@ -119,7 +119,7 @@ def install_kuberay(api: Api) -> None:
 
 def wait_until_served(api: Api, crd: str) -> None:
     """Wait until the API serves what is defined."""
-    eventually(partial(_established, api, crd), 30, f"{crd} is established")
+    eventually(partial(_established, api, crd), 90, f"{crd} is established")
 
 
 @pytest.fixture

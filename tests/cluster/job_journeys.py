@@ -10,7 +10,7 @@ from llmworkflow.api.status import StageState as S
 from .api import Object
 from .fates import NeverStarts, Runs
 from .journeys import Journey, shows
-from .scene import HELD, Scene, eventually
+from .scene import HELD, SECONDS, Scene, eventually
 from .scripts import FAILS, NEVER_ENDS, JobScript
 
 JOURNEYS: list[Journey] = []
@@ -78,7 +78,7 @@ def edited_and_edited_back(scene: Scene) -> None:
     scene.edit(tune(seed=1), suspend=True)
     scene.until("tune", S.QUEUED)
     scene.edit(tune(), suspend=True)
-    eventually(lambda: scene.stage("tune")["revision"] == first["revision"], 60, "it is the first again")
+    eventually(lambda: scene.stage("tune")["revision"] == first["revision"], SECONDS, "it is the first again")
     scene.edit(tune())
     reused = scene.until("tune", S.SUCCEEDED, "Reused")
     assert (reused["reused"], reused["artifact"]) == (True, first["artifact"])
@@ -156,7 +156,9 @@ def judged_by_gates_and_by_a_person(scene: Scene) -> None:
     awaited = scene.until("score", S.AWAITING_APPROVAL, "ApprovalRequired")
     assert awaited["message"] == f"approve score@{awaited['revision']} to go on, or reject it"
     scene.edit(score(least=0.7, **asked))
-    eventually(lambda: (S.AWAITING_APPROVAL, S.CHECKING) in scene.seen(), 60, "its gates are judged anew")
+    eventually(
+        lambda: (S.AWAITING_APPROVAL, S.CHECKING) in scene.seen(), SECONDS, "its gates are judged anew"
+    )
     scene.decide("reject", "score")
     assert "rejected by alice" in scene.until("score", S.FAILED, "Rejected")["message"]
     scene.decide("approve", "score")
@@ -182,9 +184,11 @@ def approved_run_again_and_cancelled(scene: Scene) -> None:
     for limit in (200, 300):
         before = scene.stage("score")["revision"]
         scene.edit(score(limit=limit, **asked))
-        eventually(lambda before=before: scene.stage("score")["revision"] != before, 60, "it is run again")
+        eventually(
+            lambda before=before: scene.stage("score")["revision"] != before, SECONDS, "it is run again"
+        )
         scene.until("score", S.AWAITING_APPROVAL)
-        eventually(lambda: not scene.api.list("RayJob", scene.namespace), 60, "the child is gone")
+        eventually(lambda: not scene.api.list("RayJob", scene.namespace), SECONDS, "the child is gone")
     scene.ask("cancel", "score")
     scene.until("score", S.CANCELLED)
 
@@ -213,7 +217,7 @@ def run_again_while_the_child_is_being_removed(scene: Scene) -> None:
     for child in children.values():
         scene.release(child)
     for name, state in ends.items():
-        eventually(lambda name=name: scene.stage(name)["attempt"] == 2, 60, f"{name} is run again")
+        eventually(lambda name=name: scene.stage(name)["attempt"] == 2, SECONDS, f"{name} is run again")
         scene.until(name, state)
 
 
@@ -277,5 +281,5 @@ def _stray(scene: Scene, name: str) -> Object:
         found = scene.api.get("RayJob", name, scene.namespace) or {"metadata": {}}
         return "deletionTimestamp" in found["metadata"]
 
-    eventually(going, 60, f"{name} is being removed, as no stage needs it")
+    eventually(going, SECONDS, f"{name} is being removed, as no stage needs it")
     return created

@@ -11,7 +11,7 @@ from .api import Object, condition
 from .job_journeys import runs, score, tune
 from .journeys import Journey, shows
 from .ray_manifests import ray_service
-from .scene import Scene, eventually
+from .scene import SECONDS, Scene, eventually
 from .scripts import NEVER_ENDS, UNHEALTHY, ServeScript
 
 JOURNEYS: list[Journey] = []
@@ -127,7 +127,9 @@ def not_ready_while_it_is_verified(scene: Scene) -> Iterator[None]:
     scene.until("chat", S.CHECKING)
     yield
     scene.lose_ray_cluster(child)
-    eventually(lambda: condition(scene.child("chat"), "Ready")["status"] == "False", 60, "it is not ready")
+    eventually(
+        lambda: condition(scene.child("chat"), "Ready")["status"] == "False", SECONDS, "it is not ready"
+    )
     yield
     scene.until("chat", S.STARTING)
 

@@ -14,13 +14,13 @@ from .conftest import Cluster
 from .fates import OUT_OF_MEMORY, Evicted
 from .job_journeys import runs, tune
 from .journeys import Journey, Played, play, selected, shows
-from .scene import Scene, eventually
+from .scene import SECONDS, Scene, eventually
 from .scripts import DIES, Failure, JobScript
 from .service_journeys import chat
 
 TROUBLES: list[Journey] = []
 
-pytestmark = pytest.mark.timeout(400)  # the first of the tests waits for all
+pytestmark = pytest.mark.timeout(900)  # the first of the tests waits for all
 
 # What jobs say when another attempt would meet the same; each of a stage that is named after it.
 REPORTED = {
@@ -80,7 +80,7 @@ def what_jobs_report(scene: Scene) -> None:
         assert (stage["reason"], stage["message"]) == (failure.reason, failure.message)
         assert stage["attempt"] == 1, "another attempt would meet the same"
         scene.describes(failure.reason, failure.message)
-    eventually(lambda: not scene.api.list("RayJob", scene.namespace), 60, "the GPUs are free")
+    eventually(lambda: not scene.api.list("RayJob", scene.namespace), SECONDS, "the GPUs are free")
 
 
 @shows(TROUBLES)

@@ -17,7 +17,7 @@ from .operator_process import OperatorProcess
 from .operator_process import install as install_operator
 from .scene import Scene
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # nearly all of it for a machine that is busy
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def bare(tmp_path: Path) -> Iterator[Cluster]:
         cluster.kuberay.stop()
         for crd in KUBERAYS:
             cluster.api.delete("CustomResourceDefinition", crd)
-            eventually(lambda crd=crd: _definition(cluster, crd) is None, 60, f"{crd} is gone")
+            eventually(lambda crd=crd: _definition(cluster, crd) is None, 90, f"{crd} is gone")
         yield cluster
 
 
@@ -36,7 +36,7 @@ def test_kuberay_comes_later(bare: Cluster, tmp_path: Path) -> None:
     operator = OperatorProcess(bare, tmp_path)
     operator.start_up()
     try:
-        eventually(lambda: "install KubeRay" in operator.readiness(), 30, "readiness says what is missing")
+        eventually(lambda: "install KubeRay" in operator.readiness(), 90, "readiness says what is missing")
         assert operator.get("/readyz").status_code == 503
         scene = Scene(bare)
         scene.begin(tune())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from llmworkflow.api.load import read_workflow_file
+from llmworkflow.cli.main import main
 
 from .api import ApiError, eventually
 from .conftest import Cluster
@@ -85,7 +88,7 @@ WRONG: dict[str, tuple[list[str | int], Any, str]] = {
         "data is needed: name the training rows under data.train",
     ),
     "two storages": (["storage", "uri"], "s3://bucket", "set exactly one of volume, uri"),
-    "no address": (["model", "source"], "Qwen/Qwen2.5", "source begins with one of hf://, s3://"),
+    "unknown address": (["model", "source"], "ftp://host/qwen", "source begins with one of hf://, s3://"),
     "elastic in a queue": (
         ["stages", 0],
         {
@@ -111,6 +114,16 @@ def test_what_is_wrong_is_refused(cluster: Cluster, namespace: str, name: str) -
         cluster.api.create(_changed(document(VIGGO, namespace), path, value))
     assert message in refused.value.message
     assert refused.value.status in (400, 422)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_validate_refuses_the_same(tmp_path: Path, name: str) -> None:
+    path, value, _ = WRONG[name]
+    file = tmp_path / "workflow.yaml"
+    file.write_text(json.dumps(_changed(document(VIGGO, "default"), path, value)))
+    done = CliRunner().invoke(main, ["validate", str(file)])
+    assert done.exit_code == 2
+    assert "spec." in done.output
 
 
 def test_a_name_that_is_too_long_is_refused(cluster: Cluster, namespace: str) -> None:

@@ -15,7 +15,7 @@ from .scene import Step
 
 JOURNEYS = (*job_journeys.JOURNEYS, *service_journeys.JOURNEYS)
 
-pytestmark = pytest.mark.timeout(600)  # the first of the tests plays the journeys of all
+pytestmark = pytest.mark.timeout(900)  # the first of the tests plays the journeys of all
 
 
 @pytest.fixture(scope="module")
