@@ -24,13 +24,13 @@ PERSON = PEOPLE[0]
 
 # What `kubectl get` says of them in the end: STAGE STATUS READY SCORE URL. The fake batch has a score of 0.81.
 ENDS = {
-    "approval": "chat Serving True 0.81 http://approval-chat-serve-svc.{namespace}.svc:8000",
-    "batch-only": "label Succeeded True 0.81",
+    "approval": "chat Serving True exactMatch 0.81 http://approval-chat-serve-svc.{namespace}.svc:8000",
+    "batch-only": "label Succeeded True exactMatch 0.81",
     "queue": "tune Succeeded True",
-    "s3": "score Succeeded True 0.81",
+    "s3": "score Succeeded True exactMatch 0.81",
     "serve-only": "chat Serving True http://serve-only-chat-serve-svc.{namespace}.svc:8000",
     "two-adapters": "chat Serving True http://two-adapters-chat-serve-svc.{namespace}.svc:8000",
-    "viggo": "chat Serving True 0.81 http://viggo-chat-serve-svc.{namespace}.svc:8000",
+    "viggo": "chat Serving True exactMatch 0.81 http://viggo-chat-serve-svc.{namespace}.svc:8000",
 }
 
 pytestmark = pytest.mark.timeout(SECONDS + 120)  # the first of the tests waits for most

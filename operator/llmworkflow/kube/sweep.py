@@ -28,7 +28,7 @@ async def sweep(api: Api, workflow: LLMWorkflow, children: Collection[ChildRecor
     selector = f"{LABEL_WORKFLOW}={metadata.name},{LABEL_MANAGED_BY}={MANAGER}"
     accept = METADATA.format("List")
     found = await api.list(CONFIG_MAP, metadata.namespace, accept=accept, labelSelector=selector)
-    for item in found["items"]:
+    for item in found["items"] or ():  # null where there is none, as the API server lists metadata
         described = item["metadata"]
         if described["name"] not in needed and _owned(described, metadata.uid):
             await api.delete(CONFIG_MAP, metadata.namespace, described["name"], described["uid"])

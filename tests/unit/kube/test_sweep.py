@@ -46,6 +46,12 @@ async def test_what_no_child_mounts_and_no_job_reports_to_goes() -> None:
     assert {name for _, name in api.objects} == {"code", "config", report, "theirs"}
 
 
+async def test_where_there_are_none_nothing_goes() -> None:
+    api = FakeApi()
+    await sweep(api, a_workflow(), [])  # type: ignore[arg-type]
+    assert not api.objects
+
+
 READY = rayservice(
     condition("Ready", "True"),
     activeServiceStatus={"applicationStatuses": {"viggo-chat": {"status": "RUNNING", "message": ""}}},
