@@ -99,6 +99,9 @@ class Executor:
         live = await self._api.get(RAY_SERVICE, described["namespace"], action.name)
         if live is None or live["metadata"]["uid"] != action.uid or "deletionTimestamp" in live["metadata"]:
             raise AgainError(f"RayService {action.name} is not the one that was seen")
+        if _makes_room(live, child):
+            await self._api.delete(RAY_SERVICE, described["namespace"], action.name, action.uid)
+            return
         stays = _same_cluster(live, child)
         for companion in companions:
             if not (stays and companion.get("immutable")):
@@ -156,8 +159,18 @@ def _hash_of(live: JsonObject) -> str | None:
 
 def _same_cluster(live: JsonObject, child: JsonObject) -> bool:
     """Whether the Ray cluster that a service has is the one that it is to have; an edit by hand is put right."""
-    made_of = [found["metadata"].get("annotations", {}).get(ANNOTATION_CLUSTER) for found in (live, child)]
-    return made_of[0] == made_of[1] is not None and not edited_by_hand(live["metadata"])
+    return _made_of(live) == _made_of(child) is not None and not edited_by_hand(live["metadata"])
+
+
+def _makes_room(live: JsonObject, child: JsonObject) -> bool:
+    """Whether the service must go for its successor: KubeRay changes no cluster without a second one beside it."""
+    surges = child["spec"].get("upgradeStrategy", {}).get("type") != "None"
+    return not surges and _made_of(live) != _made_of(child)
+
+
+def _made_of(service: JsonObject) -> str | None:
+    annotations: Mapping[str, str] = service["metadata"].get("annotations", {})
+    return annotations.get(ANNOTATION_CLUSTER)
 
 
 def _is_report(companion: JsonObject) -> bool:

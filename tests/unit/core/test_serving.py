@@ -149,6 +149,40 @@ def test_a_successor_is_promoted_in_place() -> None:
     assert conditions(cluster)["Ready"] == "True"
 
 
+@pytest.mark.parametrize("goes_slowly", [True, False])
+def test_where_two_have_no_room_the_service_ends_before_its_successor_starts(goes_slowly: bool) -> None:
+    cluster = serving(("stages.2.serve.upgrade", "replace"), ("stages.2.retries", 0))
+    cluster.edit(("stages.2.serve.models.0.engineKwargs", {"max_model_len": 2048}))
+    cluster.write(cluster.look_and_plan())
+    assert cluster.states()["chat"] == "Upgrading"
+    if goes_slowly:  # the shell deletes it, and is seen to
+        cluster.see("chat", terminating=True)
+        cluster.write(cluster.look_and_plan())
+        assert cluster.states()["chat"] == "Stopping"
+        assert "ends before its successor starts" in cluster.stage("chat").message
+    cluster.delete_by_hand("chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Starting"
+    assert (cluster.stage("chat").failures, cluster.stage("chat").attempts) == (0, [])
+    cluster.run("chat")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
+    assert cluster.status.serving.revision == cluster.stage("chat").revision
+
+
+def test_settings_of_pods_replace_the_service_at_no_cost_either() -> None:
+    cluster = serving(("stages.2.serve.upgrade", "replace"))
+    cluster.edit(("stages.2.ray", {"worker": {"cpu": 8}}))
+    cluster.write(cluster.look_and_plan())
+    assert cluster.states()["chat"] == "Serving"
+    cluster.see("chat", terminating=True)
+    cluster.settle()
+    assert cluster.states()["chat"] == "Starting"
+    assert cluster.stage("chat").attempts == []
+
+
 def test_a_crash_between_the_write_and_the_promotion_is_finished_by_the_next_look() -> None:
     cluster = serving()
     cluster.edit((RATE, 1e-3))

@@ -119,6 +119,21 @@ async def test_cluster_that_is_made_of_the_same_stays_as_an_older_version_render
     assert (("ConfigMap", "code") in api.objects) == (left["image"] == "new")
 
 
+@pytest.mark.parametrize(
+    ("upgrade", "made_of", "write"),
+    [("None", "c0", "delete"), ("None", "c1", "replace"), ("NewCluster", "c0", "replace")],
+)
+async def test_service_goes_for_its_successor_where_two_clusters_would_have_no_room(
+    upgrade: str, made_of: str, write: str
+) -> None:
+    api = FakeApi(with_cluster(made_of, "old"))
+    acts, _ = executor(api)
+    wanted = with_cluster("c1", "new")
+    wanted["spec"]["upgradeStrategy"] = {"type": upgrade}
+    await acts.carry_out("team", APPLY, [wanted])
+    assert api.writes == [f"{write} RayService viggo-chat"]
+
+
 @pytest.mark.parametrize("change", [{"uid": "another"}, {"deletionTimestamp": "now"}])
 async def test_service_that_is_another_one_or_goes_is_not_replaced(change: dict[str, str]) -> None:
     live = rayservice()

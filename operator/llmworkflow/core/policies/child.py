@@ -34,8 +34,23 @@ def lost(view: View) -> StageStatus | None:
         return None
     if seen and not seen.terminating:
         return None
+    if _makes_room(view):
+        message = (
+            f"RayService {status.child.name} ends before its successor starts, as serve.upgrade is replace"
+        )
+        return stop(view, status, Reason.REVISED, message)
     message = f"{status.child.kind} {status.child.name} was deleted by somebody else"
     return failed(view, Failure(Reason.LOST, message))
+
+
+def _makes_room(view: View) -> bool:
+    """Whether the service was deleted so that what it is brought to gets its accelerators."""
+    serve, seen = view.stage.serve, view.seen
+    if serve is None or serve.upgrade != "replace":
+        return False
+    if view.status.state is _S.UPGRADING and not view.told:
+        return True
+    return seen is not None and seen.settings not in ("", view.settings)
 
 
 def edited(view: View) -> StageStatus | None:
