@@ -8,12 +8,12 @@ import pytest
 
 from llmworkflow.core.states import TRANSITIONS
 
-from . import job_journeys, service_journeys
+from . import job_journeys, promotion_journeys, service_journeys
 from .conftest import Cluster
 from .journeys import Played, play, selected
 from .scene import Step
 
-JOURNEYS = (*job_journeys.JOURNEYS, *service_journeys.JOURNEYS)
+JOURNEYS = (*job_journeys.JOURNEYS, *service_journeys.JOURNEYS, *promotion_journeys.JOURNEYS)
 
 pytestmark = pytest.mark.timeout(900)  # the first of the tests plays the journeys of all
 
