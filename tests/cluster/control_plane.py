@@ -232,6 +232,7 @@ class ControlPlane:
             "controllers": ",".join(CONTROLLERS),
             "service-account-private-key-file": self._key,
             "root-ca-file": self.certificate,
+            "resource-quota-sync-period": "5s",  # else a quota of a kind that is new counts nothing for minutes
             "use-service-account-credentials": "true",
             "kube-api-qps": 200,
             "kube-api-burst": 400,

@@ -88,14 +88,13 @@ class Scene:
 
         The condition is the one that `kind` names. All is read as kubectl describes it.
         """
-        eventually(
-            lambda: (self.stage(stage).get("state"), self.stage(stage).get("reason")) == (state, reason),
-            SECONDS,
-            f"{stage} is {state} for {reason}; {told(self.api, self.namespace, self.name)}",
-        )
-        found = condition(self.workflow, kind)
-        assert found["reason"] == reason
-        assert found["message"] == f"{stage}: {self.stage(stage)['message']}"
+        message = self.until(stage, state, reason)["message"]
+
+        def tells() -> bool:
+            found = condition(self.workflow, kind)
+            return (found["reason"], found["message"]) == (reason, f"{stage}: {message}")
+
+        eventually(tells, SECONDS, f"{self.namespace}: condition {kind} is {reason}: {message}")
         self.describes(reason, *texts, warns=warns)
 
     def stalls(self, reason: str, *texts: str) -> None:

@@ -86,7 +86,7 @@ def nodes_with_a_taint(scene: Scene) -> None:
     scene.begin(tune(), ray=accelerator("NVIDIA-L4", tolerates=False))
     scene.tells(
         "tune", S.STARTING, "NodesTainted",
-        "does not tolerate the taint nvidia.com/gpu: present of the nodes it fits",
+        "does not tolerate the taint nvidia.com/gpu=present:NoSchedule of the nodes it fits",
         "add it to ray.accelerator.tolerations",
     )  # fmt: skip
 

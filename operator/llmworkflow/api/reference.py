@@ -68,7 +68,7 @@ def page() -> str:
         *_words("Reasons", "Of stages and conditions.", Reason),
         *_words(
             "Reasons of pending pods",
-            "What pods wait for; a stage that starts carries the reason.",
+            "What pods wait for; a stage that starts, or whose endpoint lost its pods, carries the reason.",
             PendingReason,
         ),
         *_words(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import PendingReason
+from llmworkflow.kube.taints import untolerated
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _CRASH = ("CrashLoopBackOff", "RunContainerError", "CreateContainerError")
@@ -79,6 +80,9 @@ def _refusal(message: str) -> Diagnosis | None:
     if "exceeded quota" in message:
         remedy = "raise the quota, or free what others use"
         return Diagnosis(PendingReason.QUOTA, f"{_from(message, 'exceeded quota')}; {remedy}")
+    if "status unknown for quota" in message:
+        remedy = "the cluster has yet to count what is used; this goes on by itself then"
+        return Diagnosis(PendingReason.QUOTA, f"{_from(message, 'status unknown for quota')}; {remedy}")
     if "violates PodSecurity" in message:
         remedy = "change the pod templates, or the namespace's policy"
         return Diagnosis(PendingReason.FORBIDDEN, f"{_from(message, 'violates PodSecurity')}; {remedy}")
@@ -206,13 +210,20 @@ def _accelerators(case: _Case) -> Diagnosis | None:
 
 
 def _taints(case: _Case, told: str) -> Diagnosis | None:
-    if found := re.search(r"untolerated taint\(?s?\)? ?\{([^}]*)\}", told):
-        return Diagnosis(
-            PendingReason.TAINT,
-            f"pod {case.name} does not tolerate the taint {found[1].strip()} of the nodes it fits; add it to "
-            "ray.accelerator.tolerations",
-        )
-    return None
+    """Nodes that the pod fits, but for their taints, which newer schedulers do not name."""
+    if "untolerated taint" not in told:
+        return None
+    fitting = (node for node in case.evidence.nodes if _selects(case.spec, node))
+    named = next((taint for node in fitting for taint in untolerated(case.spec, node)), None)
+    if named is None and (found := re.search(r"untolerated taint \{([^}]*)\}", told)):
+        named = found[1].strip()
+    if named is None:
+        return None
+    return Diagnosis(
+        PendingReason.TAINT,
+        f"pod {case.name} does not tolerate the taint {named} of the nodes it fits; add it to "
+        "ray.accelerator.tolerations",
+    )
 
 
 def _other(case: _Case, told: str) -> Diagnosis:

@@ -222,6 +222,8 @@ FAILED = {"phase": ChildPhase.FAILED}
         (upgrading, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Upgrading", "Cancelled"),
         (returning, see("chat", **FAILED), "chat", "Upgrading", "Failed"),
         (degraded, ask(Verb.RETRY, "chat"), "chat", "Degraded", "Upgrading"),
+        (fresh, edit("ray.worker", {"cpu": 8}), "tune", "Starting", "Stopping"),
+        (queued, edit("ray.queue", "team-b"), "tune", "Queued", "Stopping"),
         (degraded, see("chat", phase=ChildPhase.QUEUED), "chat", "Degraded", "Queued"),
         (degraded, lose("chat"), "chat", "Degraded", "Waiting"),
         (degraded, edit("suspend", True), "chat", "Degraded", "Stopping"),
@@ -281,3 +283,11 @@ def test_what_the_pods_of_an_endpoint_that_served_wait_for() -> None:
     cluster.settle()
     chat = cluster.stage("chat")
     assert (chat.state, chat.reason, chat.message) == ("Degraded", "AcceleratorUnavailable", "no such node")
+
+
+def test_settings_that_are_edited_while_a_job_runs_are_those_of_its_next_attempt() -> None:
+    cluster = running()
+    before = cluster.child("tune")
+    cluster.edit(("ray.worker", {"cpu": 8}))
+    cluster.settle()
+    assert (cluster.states()["tune"], cluster.child("tune")) == ("Running", before)

@@ -33,6 +33,10 @@ def node(gpus: int, **labels: str) -> dict[str, Any]:
     return {"metadata": {"labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
 
 
+def tainted(key: str, value: str) -> dict[str, Any]:
+    return node(4) | {"spec": {"taints": [{"key": key, "value": value, "effect": "NoSchedule"}]}}
+
+
 def event(reason: str, message: str, name: str = "p") -> dict[str, Any]:
     return {"involvedObject": {"name": name}, "reason": reason, "message": message}
 
@@ -44,6 +48,7 @@ def claim(phase: str) -> dict[str, Any]:
 CLAIMED = {"volumes": [{"name": "storage", "persistentVolumeClaim": {"claimName": "artifacts"}}]}
 FULL = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
 TAINTED = "0/2 nodes are available: 2 node(s) had untolerated taint {team: other}."
+UNNAMED = "0/2 nodes are available: 2 node(s) had untolerated taint(s)."
 PULL = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "jobs:1"'}
 UNBOUND = "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."
 
@@ -68,6 +73,12 @@ CASES: dict[str, tuple[Evidence, R, str]] = {
         R.TAINT,
         "does not tolerate the taint team: other",
     ),
+    "a taint that the scheduler does not name": (
+        Evidence([pod(UNNAMED)], nodes=[tainted("team", "other")]),
+        R.TAINT,
+        "does not tolerate the taint team=other:NoSchedule of the nodes it fits",
+    ),
+    "a taint that may not be seen": (Evidence([pod(UNNAMED)]), R.UNSCHEDULABLE, UNNAMED),
     "nodes that may not be seen": (Evidence([pod(FULL)]), R.UNSCHEDULABLE, FULL),
     "something else": (
         Evidence([pod("0/1 nodes are available: 1 Insufficient cpu.", gpus=0)], nodes=[node(0)]),
@@ -168,6 +179,11 @@ def test_nothing_is_wrong_yet(evidence: Evidence) -> None:
 def test_why_the_api_server_refuses_a_child() -> None:
     quota = of_refusal('POST /apis: rayjobs "a" is forbidden: exceeded quota: jobs, used: 1')
     assert (quota.reason, quota.message.partition(";")[0]) == (R.QUOTA, "exceeded quota: jobs, used: 1")
+    uncounted = of_refusal(
+        'rayjobs "a" is forbidden: status unknown for quota: jobs, resources: count/rayjobs'
+    )
+    assert uncounted.reason is R.QUOTA
+    assert "goes on by itself" in uncounted.message
     other = of_refusal('POST /apis: admission webhook "w" denied the request: no')
     assert (other.reason, other.message) == (
         R.FORBIDDEN,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from llmworkflow.api.status import StageStatus
 from llmworkflow.core.policies.approval import approve
-from llmworkflow.core.policies.child import edited, learn, lost
+from llmworkflow.core.policies.child import edited, learn, lost, outdated
 from llmworkflow.core.policies.follow import follow
 from llmworkflow.core.policies.gate import judge, judge_again
 from llmworkflow.core.policies.name import name_taken
@@ -40,6 +40,7 @@ OF_JOBS: Sequence[Policy] = (
     withdraw,
     suspend,
     lost,
+    outdated,
     edited,
     late,
     judge,

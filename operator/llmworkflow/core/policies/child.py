@@ -2,11 +2,13 @@
 
 from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.policies.retry import Failure, failed, stop
 from llmworkflow.core.states import clip
 from llmworkflow.core.view import View, keeps_child
 
 _S = StageState
+_NOT_BEGUN = (ChildPhase.QUEUED, ChildPhase.PENDING)
 
 
 def learn(view: View) -> StageStatus | None:
@@ -51,6 +53,17 @@ def _makes_room(view: View) -> bool:
     if view.status.state is _S.UPGRADING and not view.told:
         return True
     return seen is not None and seen.settings not in ("", view.settings)
+
+
+def outdated(view: View) -> StageStatus | None:
+    """A job that does not run yet has nothing to lose: it is made anew with the settings that the spec has now."""
+    seen = view.seen
+    if seen is None or seen.phase not in _NOT_BEGUN or not keeps_child(view.status):
+        return None
+    if seen.terminating or seen.settings in ("", view.settings):
+        return None
+    message = f"{seen.kind} {seen.name} is made anew, as its settings were edited before it ran"
+    return stop(view, view.status, Reason.REVISED, message)
 
 
 def edited(view: View) -> StageStatus | None:
