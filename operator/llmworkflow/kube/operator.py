@@ -16,6 +16,7 @@ from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api, connect
 from llmworkflow.kube.companions import COMPANIONS, CompanionWatch, Place
+from llmworkflow.kube.definition import Definition
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.handlers import make_registry, make_settings
@@ -66,6 +67,7 @@ class Operator:
             for resource in COMPANIONS
             for namespace in settings.namespaces or [""]
         ]
+        self._definition = Definition(api, (settings.namespaces or [""])[0])
         self._health = Health(lambda: self._queue.age, self._missing, self._role)
 
     async def run(self) -> None:
@@ -76,7 +78,10 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as tasks:
                 own = [tasks.create_task(watch.run()) for watch in (*self._watches, *self._beside)]
-                own += [tasks.create_task(self._queue.run()), tasks.create_task(self._prepare())]
+                own += [
+                    tasks.create_task(part)
+                    for part in (self._queue.run(), self._prepare(), self._definition.run())
+                ]
                 await self._watch_workflows()
                 for task in own:
                     task.cancel()
@@ -128,7 +133,9 @@ class Operator:
         """What is not there, by its name; an empty text where nothing is amiss."""
         absent = any(watch.absent for watch in self._watches)
         unseen = not all(watch.synced.is_set() for watch in self._watches)
+        undefined = "its CRD is absent; apply manifests/crd.yaml" if self._definition.absent else ""
         return {
+            "LLMWorkflow": undefined,
             "KubeRay": "its CRDs of ray.io/v1 are absent; install KubeRay" if absent else "",
             "cache": "the children have not been listed yet" if unseen else "",
         }
