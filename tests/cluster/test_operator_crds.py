@@ -8,33 +8,22 @@ from pathlib import Path
 import pytest
 
 from .api import Api, condition, eventually, read_yaml
-from .conftest import KUBERAYS, OWN, OWN_CRD, Cluster, install_kuberay, wait_until_served
-from .control_plane import ControlPlane
-from .fake_dashboard import FakeDashboard
-from .fake_kubelet import FakeKubelet
-from .kuberay import KubeRay
+from .conftest import KUBERAYS, OWN, OWN_CRD, Cluster, install_kuberay, started, wait_until_served
 from .operator_process import OperatorProcess, install
 from .workflows import NAME, begin
 
 pytestmark = pytest.mark.timeout(240)
 
 SECONDS = 30
+GARBAGE_SECONDS = 120  # until the garbage collector of Kubernetes looks again at kinds that came and went
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[Cluster]:
-    """A control plane that knows neither workflows nor KubeRay, which is not started."""
-    control_plane = ControlPlane(tmp_path)
-    control_plane.start()
-    try:
-        with control_plane.http() as client:
-            api = Api(client)
-            dashboard = FakeDashboard(api)
-            kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted)
-            kuberay = KubeRay(tmp_path, control_plane.kubeconfig, dashboard.url)
-            yield Cluster(control_plane, api, kubelet, dashboard, kuberay)
-    finally:
-        control_plane.stop()
+    """A control plane that knows neither workflows nor KubeRay, which does not run."""
+    with started(tmp_path, lambda _: None) as cluster:
+        cluster.kuberay.stop()
+        yield cluster
 
 
 @pytest.fixture
@@ -68,13 +57,15 @@ def test_definitions_come_go_and_come_back_without_a_restart(
 
     bare.api.delete("CustomResourceDefinition", OWN)
     says(operator, "LLMWorkflow: its CRD is absent")
-    eventually(
-        lambda: not bare.api.list("RayJob", namespace), SECONDS, "workflows took their children with them"
-    )
     define_workflows(bare.api)
     says(operator)
     begin(bare, namespace)
-    job(bare, namespace)
+    uid = workflow_uid(bare, namespace)
+    eventually(
+        lambda: owners(bare, namespace) == {uid},
+        GARBAGE_SECONDS,
+        "only the new workflow has a job, and Kubernetes took away that of the one before",
+    )
 
 
 def says(operator: OperatorProcess, *lacks: str) -> None:
@@ -99,6 +90,22 @@ def define_workflows(api: Api) -> None:
 def stalled_by(cluster: Cluster, namespace: str) -> str:
     found = condition(cluster.api.get("LLMWorkflow", NAME, namespace) or {}, "Stalled")
     return str(found.get("reason")) if found.get("status") == "True" else ""
+
+
+def workflow_uid(cluster: Cluster, namespace: str) -> str:
+    found = cluster.api.get("LLMWorkflow", NAME, namespace)
+    assert found is not None
+    uid: str = found["metadata"]["uid"]
+    return uid
+
+
+def owners(cluster: Cluster, namespace: str) -> set[str]:
+    """Uids of the workflows whose jobs are there."""
+    return {
+        owner["uid"]
+        for found in cluster.api.list("RayJob", namespace)
+        for owner in found["metadata"]["ownerReferences"]
+    }
 
 
 def job(cluster: Cluster, namespace: str) -> str:
