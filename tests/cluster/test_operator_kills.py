@@ -25,11 +25,10 @@ class Killer:
     """
 
     def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
-        plane = cluster.control_plane
         self._namespace = namespace
         self._began = False
         self.kills = 0
-        self.proxy = KillProxy(plane.url, str(plane.certificate), self._decide, self._kill)
+        self.proxy = KillProxy(cluster.control_plane, self._decide, self._kill)
         self.proxy.start()
         self.operator = OperatorProcess(cluster, folder, server=self.proxy.url)
 

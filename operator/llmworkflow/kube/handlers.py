@@ -1,6 +1,6 @@
 """Kopf's part: it watches workflows, and every event of one puts it into the queue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kopf
@@ -10,6 +10,16 @@ from llmworkflow.kube.cache import Key
 
 # A watch is ended in order by the server before the client takes it for dead: one that went silent is noticed.
 SERVER_TIMEOUT, CLIENT_TIMEOUT, CONNECT_TIMEOUT = 600, 660, 30
+
+
+class Patience:
+    """Pauses between tries that never come to an end: an API server may be away for long."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Seconds."""
+        yield from (1.0, 2.0)
+        while True:
+            yield 5.0
 
 
 def make_registry(add: Callable[[Key], None], is_own: Callable[[Key, str], bool]) -> kopf.OperatorRegistry:
@@ -32,6 +42,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.posting.enabled = False
     settings.posting.loggers = False
+    settings.networking.error_backoffs = Patience()
     settings.watching.server_timeout = SERVER_TIMEOUT
     settings.watching.client_timeout = CLIENT_TIMEOUT
     settings.watching.connect_timeout = CONNECT_TIMEOUT

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from secrets import token_hex
 
 import aiohttp
-import kopf
 from kubernetes.aio.client import ApiClient
 
 from llmworkflow.core.observation import ChildPhase
@@ -16,10 +15,9 @@ from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api, connect
 from llmworkflow.kube.companions import COMPANIONS, CompanionWatch, Place
-from llmworkflow.kube.definition import Definition
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.execute import Executor
-from llmworkflow.kube.handlers import make_registry, make_settings
+from llmworkflow.kube.handlers import make_registry
 from llmworkflow.kube.health import Health
 from llmworkflow.kube.lease import Leadership
 from llmworkflow.kube.observe import Observer
@@ -29,6 +27,7 @@ from llmworkflow.kube.resources import CHILDREN
 from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.upkeep import Upkeep
 from llmworkflow.kube.watch import ChildWatch
+from llmworkflow.kube.workflow_watch import WorkflowWatch
 
 _HOLDING = (ChildPhase.PENDING, ChildPhase.RUNNING, ChildPhase.READY, ChildPhase.UNHEALTHY)
 POD_VARIABLE = "POD_NAME"
@@ -67,7 +66,8 @@ class Operator:
             for resource in COMPANIONS
             for namespace in settings.namespaces or [""]
         ]
-        self._definition = Definition(api, (settings.namespaces or [""])[0])
+        registry = make_registry(self._queue.add, self._reconciler.wrote)
+        self._workflows = WorkflowWatch(api, registry, settings.namespaces)
         self._health = Health(lambda: self._queue.age, self._missing, self._role)
 
     async def run(self) -> None:
@@ -78,26 +78,12 @@ class Operator:
         try:
             async with asyncio.TaskGroup() as tasks:
                 own = [tasks.create_task(watch.run()) for watch in (*self._watches, *self._beside)]
-                own += [
-                    tasks.create_task(part)
-                    for part in (self._queue.run(), self._prepare(), self._definition.run())
-                ]
-                await self._watch_workflows()
+                own += [tasks.create_task(self._queue.run()), tasks.create_task(self._prepare())]
+                await self._workflows.run()
                 for task in own:
                     task.cancel()
         finally:
             await runner.cleanup()
-
-    async def _watch_workflows(self) -> None:
-        """Kopf, which also listens to the signals that end the process."""
-        namespaces = self._settings.namespaces
-        await kopf.operator(
-            registry=make_registry(self._queue.add, self._reconciler.wrote),
-            settings=make_settings(),
-            standalone=True,
-            clusterwide=not namespaces,
-            namespaces=namespaces,
-        )
 
     async def _prepare(self) -> None:
         """Nobody leads who does not know the children; and whether KubeRay is there may change at any time."""
@@ -133,9 +119,8 @@ class Operator:
         """What is not there, by its name; an empty text where nothing is amiss."""
         absent = any(watch.absent for watch in self._watches)
         unseen = not all(watch.synced.is_set() for watch in self._watches)
-        undefined = "its CRD is absent; apply manifests/crd.yaml" if self._definition.absent else ""
         return {
-            "LLMWorkflow": undefined,
+            "LLMWorkflow": self._workflows.trouble,
             "KubeRay": "its CRDs of ray.io/v1 are absent; install KubeRay" if absent else "",
             "cache": "the children have not been listed yet" if unseen else "",
         }
