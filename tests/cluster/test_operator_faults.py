@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from .operator_process import OperatorProcess, install
 from .scripts import NEVER_ENDS, JobScript
 from .workflows import NAME, begin, states, told, wait_for, workflow
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
+
+AWAY_SECONDS = 120
 
 
 @pytest.fixture
@@ -90,9 +93,11 @@ def test_api_server_away_and_history_forgotten_meanwhile(
     cluster.dashboard.script_job(namespace, "tune", JobScript(seconds=3))
     begin(cluster, namespace)
     in_state(cluster, namespace, "tune", "Running")
+    began = time.monotonic()
     with cluster.control_plane.away():
         eventually(lambda: "standby" in operator.readiness(), 30, "it does not act without its lease")
         cluster.control_plane.compact()
+        eventually(lambda: time.monotonic() > began + AWAY_SECONDS, 2 * AWAY_SECONDS, "it was away for long")
     wait_for(cluster, namespace, "Ready", seconds=120)
     assert operator.get("/healthz").is_success
     assert_each_ran_once(cluster, namespace)

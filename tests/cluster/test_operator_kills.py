@@ -14,7 +14,7 @@ from .kill_proxy import KillProxy, Write
 from .operator_process import OperatorProcess, install
 from .workflows import NAME, begin, left, states, told
 
-SECONDS = 400
+SECONDS = 700  # of which the operator starts for most, some fifty times
 SERVED = {"tune": "Succeeded", "score": "Succeeded", "label": "Succeeded", "chat": "Serving"}
 
 
