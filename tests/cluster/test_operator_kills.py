@@ -59,7 +59,8 @@ def test_killed_at_every_write(cluster: Cluster, namespace: str, tmp_path: Path)
     install(cluster.api)
     begin(cluster, namespace)
     killer = Killer(cluster, namespace, tmp_path)
-    deadline = time.monotonic() + SECONDS
+    began = time.monotonic()
+    deadline = began + SECONDS
     try:
         while not is_ready(cluster, namespace):
             assert time.monotonic() < deadline, told(cluster.api, namespace)
@@ -69,6 +70,7 @@ def test_killed_at_every_write(cluster: Cluster, namespace: str, tmp_path: Path)
         eventually(lambda: not cluster.api.list("RayJob", namespace), 60, "the jobs that are done are gone")
     finally:
         killer.stop()
+    print(f"killed {killer.kills} times in {time.monotonic() - began:.0f} s")
     made = Counter(write.path.rpartition("/")[2] for write in killer.proxy.writes if write.verb == "POST")
     assert made["rayjobs"] == 3
     assert made["rayservices"] == 1

@@ -21,9 +21,9 @@ from .fake_endpoint import REPORT_PATH
 from .fake_job import REPORT_KEY
 from .supplies import claim, priority_class, secret
 from .test_schema import SAMPLES, document
+from .workflows import RESTRICTED
 
 SECONDS = 100  # for all of them, which go on at the same time
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 Manifest = dict[str, Any]
 

@@ -11,6 +11,7 @@ from .supplies import claim
 
 NAME = "viggo"
 SECONDS = 90
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 _STAGES: list[dict[str, Any]] = [
     {"name": "tune", "fineTune": {"data": {"train": [{"uri": "volume:train.jsonl"}]}}},
@@ -45,8 +46,9 @@ def workflow(namespace: str, name: str = NAME, **spec: Any) -> dict[str, Any]:
 
 
 def begin(cluster: Cluster, namespace: str, name: str = NAME, **spec: Any) -> None:
-    """Apply a workflow, with what it needs in its namespace."""
+    """Apply a workflow, with what it needs in its namespace, which takes in no pod with more rights than it needs."""
     if cluster.api.get("PersistentVolumeClaim", "artifacts", namespace) is None:
+        cluster.api.patch("Namespace", namespace, None, {"metadata": {"labels": RESTRICTED}})
         claim(cluster.api, namespace, "artifacts")
     cluster.api.apply(workflow(namespace, name, **spec))
 

@@ -75,8 +75,10 @@ class Observer:
         if found is None:
             return None
         record = record_of(found)
-        self._cache.put(record, time.monotonic())
-        return record
+        if record.workflow:
+            self._cache.put(record, time.monotonic())
+            return record
+        return _labelled(record, workflow, stage) if record.uid == stage.child.uid else record
 
     async def _seen(
         self, workflow: LLMWorkflow, record: ChildRecord, stage: StageStatus | None
@@ -117,6 +119,17 @@ class Observer:
             return seen, float("inf")
         found = await endpoint.verdict(self._session, record)
         return replace(seen, report=found), ASK_SECONDS
+
+
+def _labelled(record: ChildRecord, workflow: LLMWorkflow, stage: StageStatus) -> ChildRecord:
+    """The child of a stage as it was made: somebody took its labels away, and the watch sees it no more."""
+    return replace(
+        record,
+        workflow=workflow.metadata.name,
+        stage=stage.name,
+        revision=stage.revision or "",
+        attempt=stage.attempt,
+    )
 
 
 def _unseen(status: LLMWorkflowStatus, records: dict[str, ChildRecord]) -> Iterator[StageStatus]:
