@@ -21,6 +21,11 @@ class Write:
     verb: str
     path: str
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is one: nobody is told anything by it, and nobody led."""
+        return self.verb != "GET" and not any(part in self.path for part in _NOT_COUNTED)
+
 
 class KillProxy(ApiProxy):
     """Forwards everything. `decide` is asked about each write, and says whether to kill before or after it."""
@@ -36,7 +41,7 @@ class KillProxy(ApiProxy):
     async def meddle(self, request: web.Request) -> web.StreamResponse | None:
         """Kill before a write."""
         write = Write(request.method, request.path)
-        fate = self._decide(write) if _is_counted(write) else None
+        fate = self._decide(write) if write.counts else None
         if fate == "before":
             return self._killed()
         request["fate"] = fate
@@ -45,14 +50,10 @@ class KillProxy(ApiProxy):
     async def answered(self, request: web.Request, status: int) -> web.StreamResponse | None:
         """Kill after a write."""
         write = Write(request.method, request.path)
-        if _is_counted(write) and status < 300:
+        if write.counts and status < 300:
             self.writes.append(write)
         return self._killed() if request["fate"] == "after" else None
 
     def _killed(self) -> web.StreamResponse:
         self._kill()
         return web.Response(status=502)
-
-
-def _is_counted(write: Write) -> bool:
-    return write.verb != "GET" and not any(part in write.path for part in _NOT_COUNTED)
