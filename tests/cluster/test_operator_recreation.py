@@ -77,6 +77,7 @@ def test_another_workflow_takes_the_place_at_every_write(cluster: Cluster, usurp
     start(cluster, undisturbed)
     finished(cluster, undisturbed)
     places = [cluster.make_namespace() for _ in range(usurper.writes[undisturbed])]
+    print(f"{len(places)} writes, before each of which another one takes the place")
     assert len(places) > 15
     usurper.points = {namespace: number for number, namespace in enumerate(places, 1)}
     for namespace in places:
