@@ -15,8 +15,6 @@ from typing import Any
 
 import httpx
 import yaml
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
 from tests.cluster.api import Api as People
 from tests.cluster.conftest import install as install_crds
 from tests.cluster.control_plane import ControlPlane
@@ -24,7 +22,7 @@ from tests.cluster.operator_process import ACCOUNT, install
 from tests.cluster.operator_process import NAMESPACE as OPERATOR_NAMESPACE
 from tests.cluster.programs import Program
 
-from llmworkflow.kube.client import Api
+from llmworkflow.kube.client import Api, connect
 from llmworkflow.local.machine import HOST, free_port
 
 from .blueprint import NAMESPACE
@@ -81,10 +79,7 @@ class Scene:
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Api]:
         """The API for what plays the part of KubeRay, of people and of jobs."""
-        settings = Configuration()
-        path = str(self.control_plane.kubeconfig)
-        await config.load_kube_config(config_file=path, client_configuration=settings)
-        connection = ApiClient(settings)
+        connection = await connect(str(self.control_plane.kubeconfig))
         try:
             yield Api(connection)
         finally:
