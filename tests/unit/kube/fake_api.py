@@ -12,12 +12,13 @@ Object = dict[str, Any]
 
 
 class FakeApi:
-    """Keeps objects by kind and name, counts versions, and remembers what was written."""
+    """Keeps objects by kind and name, counts versions, and remembers what was asked for and written."""
 
     def __init__(self, *objects: Object) -> None:
         self._versions = itertools.count(1)
         self.objects: dict[tuple[str, str], Object] = {}
         self.writes: list[str] = []
+        self.reads: list[str] = []
         self.away = False
         self.refusal: ApiError | None = None  # of whatever is to be created
         for item in objects:
@@ -26,6 +27,7 @@ class FakeApi:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         if self.away:
             raise ApiError(0, "Unreachable", "away")
+        self.reads.append(f"{resource.kind} {name}")
         return self.objects.get((resource.kind, name))
 
     async def list(self, resource: Resource, namespace: str, **options: str) -> Object:

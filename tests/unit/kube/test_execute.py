@@ -26,6 +26,7 @@ def config_map(name: str, spec_hash: str = "h1", **content: Any) -> dict[str, An
 
 def manifests(spec_hash: str = "h1") -> list[dict[str, Any]]:
     code = config_map("code", spec_hash, immutable=True, data={"a.py": ""})
+    del code["metadata"]["labels"]["llmworkflow.io/stage"]  # it is the whole workflow's
     return [code, config_map("report", spec_hash), rayjob()]
 
 
@@ -40,6 +41,13 @@ async def test_companions_come_before_the_child_which_is_known_at_once() -> None
     await acts.carry_out("team", CREATE, manifests())
     assert api.writes == ["apply ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
     assert [record.name for record in cache.of(("team", "viggo"))] == [NAME]
+
+
+async def test_only_what_other_runs_may_have_made_is_looked_for() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.reads == ["ConfigMap code"]
 
 
 async def test_what_is_there_as_rendered_is_not_written_again() -> None:
