@@ -143,7 +143,15 @@ class Executor:
                 await self._api.delete(
                     CONFIG_MAP, described["namespace"], described["name"], described["uid"]
                 )
+            await self._apply(companion)
+
+    async def _apply(self, companion: JsonObject) -> None:
+        try:
             await self._api.apply(companion)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            raise AgainError(f"{error}: the API server does not know yet what it refers to") from error
 
     async def _make_own(self, companion: JsonObject) -> None:
         """Have what belongs to one run of a job: it is rarely there. A report that another run left is emptied."""

@@ -27,13 +27,23 @@ def job_code_name(workflow: LLMWorkflow, code: Mapping[str, str]) -> str:
 
 
 def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, str]) -> Iterator[JsonObject]:
-    """What all stages share: the job code, leave for the heads to write reports, and the closed network."""
+    """What all stages share: the job code, leave for the heads to write reports, and the closed network.
+
+    The role comes first and who has it last: an API server knows a new role a moment later only.
+    """
+    name, accounts = account_name(workflow), _reporting_accounts(workflow)
+    if accounts:
+        reports = [report_name(workflow, stage.name) for stage in workflow.spec.stages if not stage.serve]
+        yield _shared(workflow, "role", name, reports=reports)
     yield _job_code(workflow, code)
-    if accounts := _reporting_accounts(workflow):
-        yield from _leave_to_report(workflow, accounts)
     if settings.network_policy:
-        name, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
-        yield _shared(workflow, "network-policy", name, labels=labels, operators=settings.operators)
+        closed, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
+        yield _shared(workflow, "network-policy", closed, labels=labels, operators=settings.operators)
+    if name in accounts:
+        yield _shared(workflow, "service-account", name)
+    if accounts:
+        namespace = workflow.metadata.namespace
+        yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
 
 
 def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
@@ -52,16 +62,6 @@ def _job_code(workflow: LLMWorkflow, code: Mapping[str, str]) -> JsonObject:
     named = metadata(workflow, job_code_name(workflow, code), workflow_labels(workflow))
     annotations = {ANNOTATION_SPEC_HASH: digest([named, _digest_of(tuple(code.items()))])}
     return render_template("job-code", metadata=named | {"annotations": annotations}, files=dict(code))
-
-
-def _leave_to_report(workflow: LLMWorkflow, accounts: list[str]) -> Iterator[JsonObject]:
-    """A role for the reports of this workflow, and the accounts of the heads that have it."""
-    name, namespace = account_name(workflow), workflow.metadata.namespace
-    reports = [report_name(workflow, stage.name) for stage in workflow.spec.stages if not stage.serve]
-    if name in accounts:
-        yield _shared(workflow, "service-account", name)
-    yield _shared(workflow, "role", name, reports=reports)
-    yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
 
 
 def _reporting_accounts(workflow: LLMWorkflow) -> list[str]:

@@ -20,6 +20,7 @@ class FakeApi:
         self.writes: list[str] = []
         self.reads: list[str] = []
         self.away = False
+        self.unknown: set[str] = set()  # what refers to something that is not known yet, by name
         self.refusal: ApiError | None = None  # of whatever is to be created
         for item in objects:
             self._keep(item)
@@ -43,6 +44,8 @@ class FakeApi:
         return self._write("create", manifest)
 
     async def apply(self, manifest: Object) -> Object:
+        if manifest["metadata"]["name"] in self.unknown:
+            raise ApiError(404, "NotFound", "not found")
         return self._write("apply", manifest)
 
     async def replace(self, manifest: Object) -> Object:

@@ -175,6 +175,17 @@ async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
     assert acts.refused("team") == {}
 
 
+async def test_role_that_is_not_known_yet_is_waited_for() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    api.unknown.add("code")
+    with pytest.raises(AgainError, match="does not know yet"):
+        await acts.carry_out("team", CREATE, manifests())
+    api.unknown.clear()
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.writes[-1] == f"create RayJob {NAME}"
+
+
 async def test_companion_that_somebody_deleted_is_made_anew() -> None:
     api = FakeApi()
     acts, _ = executor(api)
