@@ -126,6 +126,7 @@ class Executor:
     async def _delete(self, namespace: str, action: DeleteChild) -> None:
         if not await self._api.delete(CHILDREN[action.kind], namespace, action.name, action.uid):
             raise AgainError(f"{action.kind} {action.name} is gone, or another one")
+        self._cache.goes(action.uid)
 
     async def _ensure(self, companions: Iterable[JsonObject]) -> None:
         """Have companions be as rendered: all are asked for at once, and written in order where they differ."""
