@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from llmworkflow.api import names
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -78,13 +79,18 @@ class Blueprint:
     """A workflow with two running jobs. Names and uids in it are placeholders."""
 
     text: str
-    uids: dict[str, str]  # of the children, by stage
+    action: CreateChild  # that made one of the jobs
 
     def copy(self, name: str, uid: str) -> Copy:
         """The same for another workflow; uids of children are put into the status once they are known."""
         text = self.text.replace(PLACEHOLDER, name).replace(_UID.format(0), uid)
         text = text.replace(digest(_UID.format(0))[:8], digest(uid)[:8])  # in the names of companions
         return Copy(**json.loads(text))
+
+    def shared(self, created: JsonObject) -> list[JsonObject]:
+        """What all stages of a workflow share, which the operator made before the first of them."""
+        manifests = render(parse_workflow(created), self.action, Settings(), code_files())
+        return [item for item in manifests if names.LABEL_STAGE not in item["metadata"]["labels"]]
 
 
 def make_blueprint() -> Blueprint:
@@ -100,7 +106,7 @@ def make_blueprint() -> Blueprint:
         "jobs": [rehearsal.manifests[stage.child.name] for stage in working if stage.child],
         "reports": reports,
     }
-    return Blueprint(json.dumps(content), {child.stage: child.uid for child in rehearsal.children.values()})
+    return Blueprint(json.dumps(content), rehearsal.actions[-1])
 
 
 @dataclass
@@ -111,6 +117,7 @@ class _Rehearsal:
     status: LLMWorkflowStatus = field(default_factory=LLMWorkflowStatus)
     children: dict[str, ChildSeen] = field(default_factory=dict)
     manifests: dict[str, JsonObject] = field(default_factory=dict)
+    actions: list[CreateChild] = field(default_factory=list)
 
     def settle(self) -> None:
         """Plan until nothing changes any more."""
@@ -135,6 +142,7 @@ class _Rehearsal:
             case CreateChild():
                 manifest = render(self.workflow, action, Settings(), code_files())[-1]
                 self.manifests[action.name] = manifest
+                self.actions.append(action)
                 self.children[action.name] = _running(action, _UID.format(len(self.manifests)))
             case DeleteChild():
                 del self.children[action.name]

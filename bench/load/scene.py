@@ -106,6 +106,12 @@ def scene(folder: Path) -> Iterator[Scene]:
         control_plane.stop()
 
 
+def cpu_of(program: Program) -> float:
+    """Seconds of CPU that a program took so far."""
+    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
 class Operator(Program):
     """The operator as a process of its own, and what the kernel says of it."""
 
@@ -115,19 +121,13 @@ class Operator(Program):
         self.url = f"http://{HOST}:{free_port()}"
         settings = scene.folder / "settings.yaml"
         settings.write_text(yaml.safe_dump({"host": HOST, "port": httpx.URL(self.url).port}))
-        command = [sys.executable, *os.environ.get("BENCH_PYTHON", "").split(), "-m", "llmworkflow.kube"]
+        command = [sys.executable, "-m", "llmworkflow.kube"]
         environment = {
             "KUBECONFIG": str(kubeconfig),
             "POD_NAMESPACE": OPERATOR_NAMESPACE,
             "POD_NAME": "bench",
         }
         super().__init__("operator", [*command, "--settings", settings], scene.folder, environment)
-
-    @property
-    def cpu(self) -> float:
-        """Seconds of CPU that it took so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     @property
     def megabytes(self) -> float:

@@ -138,21 +138,18 @@ class Executor:
             self._applied[_place_of(companion)] = str(_hash_of(companion))
 
     async def _bring_about(self, companion: JsonObject, live: JsonObject | None) -> None:
-        if live is None or _hash_of(live) != _hash_of(companion):
-            if live and live.get("immutable"):
-                described = live["metadata"]
-                await self._api.delete(
-                    CONFIG_MAP, described["namespace"], described["name"], described["uid"]
-                )
-            await self._apply(companion)
-
-    async def _apply(self, companion: JsonObject) -> None:
+        if live and _hash_of(live) == _hash_of(companion):
+            return
+        if live and live.get("immutable"):
+            described = live["metadata"]
+            await self._api.delete(CONFIG_MAP, described["namespace"], described["name"], described["uid"])
+            live = None
         try:
-            await self._api.apply(companion)
+            await (self._api.apply(companion) if live else self._api.create(companion))
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in (404, 409):
                 raise
-            raise AgainError(f"{error}: the API server does not know yet what it refers to") from error
+            raise AgainError(f"{error}: the API server does not know yet what was just written") from error
 
     async def _make_own(self, companion: JsonObject) -> None:
         """Have what belongs to one run of a job: it is rarely there. A report that another run left is emptied."""

@@ -11,9 +11,9 @@ QUIET_SECONDS = 60.0
 
 
 def is_quiet(before: LLMWorkflowStatus, after: LLMWorkflowStatus) -> bool:
-    """Whether only progress, or a child that was just made and of which nothing is amiss, is new.
+    """Whether only progress is new, or that a child was made of which nothing is amiss, or that one is done and gone.
 
-    That can wait for the next write: a uid that is not written is learnt again at the next look.
+    That can wait for the next write: what is not written of a child is learnt again at the next look.
     """
     return _without(before, after.stages) == _without(after, after.stages)
 
@@ -30,6 +30,8 @@ def _muted(stage: StageStatus, now: StageStatus) -> StageStatus:
     update: dict[str, Any] = {"progress": now.progress}
     if stage.child and now.child and stage.child.name == now.child.name and stage.child.uid is None:
         update["child"] = now.child
+    if now.child is None and stage.state is now.state is StageState.SUCCEEDED:
+        update["child"] = None
     if (stage.state, stage.reason, now.reason) == _CREATED and not now.message:
         update |= {"reason": now.reason, "message": now.message}
     return stage.model_copy(update=update)

@@ -39,13 +39,13 @@ class FakeApi:
     async def create(self, manifest: Object) -> Object:
         if self.refusal:
             raise self.refusal
+        if manifest["metadata"]["name"] in self.unknown:
+            raise ApiError(404, "NotFound", "not found")
         if (manifest["kind"], manifest["metadata"]["name"]) in self.objects:
             raise ApiError(409, "AlreadyExists", "there is one already")
         return self._write("create", manifest)
 
     async def apply(self, manifest: Object) -> Object:
-        if manifest["metadata"]["name"] in self.unknown:
-            raise ApiError(404, "NotFound", "not found")
         return self._write("apply", manifest)
 
     async def replace(self, manifest: Object) -> Object:

@@ -39,7 +39,7 @@ async def test_companions_come_before_the_child_which_is_known_at_once() -> None
     api = FakeApi()
     acts, cache = executor(api)
     await acts.carry_out("team", CREATE, manifests())
-    assert api.writes == ["apply ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
+    assert api.writes == ["create ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
     assert [record.name for record in cache.of(("team", "viggo"))] == [NAME]
 
 
@@ -61,7 +61,7 @@ async def test_immutable_companion_with_another_content_is_made_anew() -> None:
     api = FakeApi(*manifests("h0")[:2])
     acts, _ = executor(api)
     await acts.carry_out("team", CREATE, manifests())
-    assert api.writes[:2] == ["delete ConfigMap code", "apply ConfigMap code"]
+    assert api.writes[:2] == ["delete ConfigMap code", "create ConfigMap code"]
 
 
 async def test_report_of_an_earlier_run_is_emptied() -> None:
@@ -193,17 +193,17 @@ async def test_companion_that_somebody_deleted_is_made_anew() -> None:
     api.objects.clear()
     api.writes.clear()
     await acts.restore(manifests(), mounted=["code"])
-    assert api.writes == ["apply ConfigMap report"], "nobody said that the code is gone"
+    assert api.writes == ["create ConfigMap report"], "nobody said that the code is gone"
     acts.forget(("ConfigMap", "team", "code"))
     await acts.restore(manifests(), mounted=["code"])
-    assert api.writes[1:] == ["apply ConfigMap code"]
+    assert api.writes[1:] == ["create ConfigMap code"]
 
 
 async def test_of_immutable_companions_only_those_are_made_anew_that_the_child_mounts() -> None:
     api = FakeApi()
     acts, _ = executor(api)
     await acts.restore(manifests(), mounted=["code-of-an-older-version"])
-    assert api.writes == ["apply ConfigMap report"]
+    assert api.writes == ["create ConfigMap report"]
 
 
 async def test_after_a_time_without_a_watch_everything_is_looked_at_again() -> None:

@@ -37,6 +37,12 @@ def test_uid_that_changes_is_news() -> None:
     assert not is_quiet(known, status(child=Child(kind="RayJob", name="a", uid="2")))
 
 
+@pytest.mark.parametrize(("state", "quiet"), [(StageState.SUCCEEDED, True), (StageState.STOPPING, False)])
+def test_child_that_is_gone_is_news_where_it_was_waited_for(state: StageState, quiet: bool) -> None:
+    before = status(state=state, child=Child(kind="RayJob", name="a", uid="1"))
+    assert is_quiet(before, status(state=state, child=None)) is quiet
+
+
 @pytest.mark.parametrize(("message", "quiet"), [("", True), ("no node has a GPU", False)])
 def test_pods_that_are_waited_for_are_news_once_something_is_amiss(message: str, quiet: bool) -> None:
     asked = status(state=StageState.STARTING, reason=Reason.CREATED, message="RayJob a is requested")
