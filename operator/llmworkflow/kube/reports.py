@@ -26,8 +26,10 @@ class _Heard:
 
     @property
     def due_in(self) -> float:
-        """Seconds until it is worth another question."""
-        return max(0.0, self.at + PROGRESS_SECONDS - time.monotonic()) if self.changed else float("inf")
+        """Seconds until it is worth another question; the first words of a job are awaited."""
+        if not self.changed:
+            return float("inf")
+        return max(0.0, self.at + PROGRESS_SECONDS - time.monotonic()) if self.report else 0.0
 
 
 class Reports:

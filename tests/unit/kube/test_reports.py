@@ -62,6 +62,15 @@ async def test_what_a_job_writes_is_read_after_a_minute(clock: list[float]) -> N
     assert await percent(found) == 2
 
 
+async def test_first_words_of_a_job_are_heard_at_once(clock: list[float]) -> None:
+    api = FakeApi()
+    found = Reports(api)  # type: ignore[arg-type]
+    assert await percent(found) is None
+    api.objects["ConfigMap", NAME] = config_map(1)
+    assert found.changed(PLACE) == 0
+    assert await percent(found) == 1
+
+
 async def test_after_a_time_without_a_watch_reports_are_read_again(clock: list[float]) -> None:
     api = FakeApi(config_map(1))
     found = Reports(api)  # type: ignore[arg-type]
