@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Newer than whatever the virtual environment was made from.
 READY := .venv/.ready
 
-.PHONY: help setup demo check format-check lint types imports generated unit test test-long test-cluster format generate clean
+.PHONY: help setup demo bench-operator check format-check lint types imports generated unit test test-long test-cluster format generate clean
 
 help: ## List the targets
 	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test-long: setup ## Run the tests that train and serve several models one after 
 test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time
 	python -m tests.cluster.binaries
 	pytest tests/chart tests/cluster
+
+bench-operator: setup ## Measure the operator with 1,000 and 5,000 workflows on a real Kubernetes API (15 minutes)
+	python -m tests.cluster.binaries
+	python -m bench.load --workflows 1000 5000 --foreign 5000 --output bench/operator.md
 
 check: setup ## Run what is quick: style, types, imports, generated files, unit tests
 	@$(MAKE) --jobs=2 --keep-going --output-sync=target format-check lint types imports generated unit

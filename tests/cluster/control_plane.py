@@ -2,10 +2,11 @@
 
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ class User:
 class ControlPlane:
     """Starts and stops the programs, and hands out kubeconfigs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, apiserver_flags: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.folder = folder
         self.port, self._etcd_port = free_port(), free_port()
         self.url = f"https://{HOST}:{self.port}"
@@ -73,7 +74,10 @@ class ControlPlane:
         }
         self.etcd = self._program("etcd", "etcd", "server", self._etcd_flags())
         self.apiserver = self._program(
-            "kubernetes", "kube-apiserver", "kube-apiserver", self._apiserver_flags()
+            "kubernetes",
+            "kube-apiserver",
+            "kube-apiserver",
+            {**self._apiserver_flags(), **apiserver_flags},
         )
         self.controllers = self._client("kube-controller-manager", self._controllers_flags())
         self.scheduler = self._client("kube-scheduler", {})

@@ -19,6 +19,7 @@ class Cache:
 
     _children: dict[Key, dict[tuple[str, str], ChildRecord]] = field(default_factory=dict)
     _ready: dict[str, tuple[int, float]] = field(default_factory=dict)  # generation and time, by uid
+    _going: set[str] = field(default_factory=set)  # uids of children that were deleted here
 
     def put(self, record: ChildRecord, now: float) -> bool:
         """Keep a record; False where it is not newer than what is known, or tells nothing new."""
@@ -28,7 +29,11 @@ class Cache:
             return False
         found[record.kind, record.name] = record
         self._note_ready(record, now)
-        return known is None or _told(known) != _told(record)
+        return known is None or (record.uid not in self._going and _told(known) != _told(record))
+
+    def goes(self, uid: str) -> None:
+        """A child was deleted: the next news of it is that it is gone."""
+        self._going.add(uid)
 
     def remove(self, record: ChildRecord) -> bool:
         """Forget a child that is gone; False where another one of its name took its place."""
@@ -38,6 +43,7 @@ class Cache:
             return False
         del found[record.kind, record.name]
         self._ready.pop(record.uid, None)
+        self._going.discard(record.uid)
         if not found:
             del self._children[record.key]
         return True

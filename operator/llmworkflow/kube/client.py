@@ -3,7 +3,8 @@
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config
@@ -151,14 +152,30 @@ class Api:
         return response
 
 
-async def connect() -> ApiClient:
-    """The API server of the kubeconfig, or of the pod that this runs in."""
+async def connect(kubeconfig: str | None = None) -> ApiClient:
+    """The API server of a kubeconfig; where none is named, of the pod that this runs in or of the usual one."""
     found = Configuration()
+    if kubeconfig or not _is_in_pod(found):
+        await config.load_kube_config(kubeconfig, client_configuration=found)
+    found.proxy = found.proxy or _proxy_to(found.host)
+    # aiohttp asks for the proxy and for a .netrc before every request, each in a thread: twice what the rest takes.
+    found.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
+    return ApiClient(found)
+
+
+def _is_in_pod(found: Configuration) -> bool:
+    """Whether this is a pod, whose API server is taken then."""
     try:
         config.load_incluster_config(client_configuration=found)
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=found)
-    return ApiClient(found)
+        return False
+    return True
+
+
+def _proxy_to(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    address = urlsplit(url)
+    return None if proxy_bypass(address.hostname or "") else getproxies().get(address.scheme)
 
 
 def _path(manifest: JsonObject, named: bool = True) -> str:

@@ -1,4 +1,4 @@
-"""What stands beside children: watched without its content, so that what somebody deletes is made anew."""
+"""What stands beside children: watched without its content, so that it is known what was written and what is gone."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -23,17 +23,19 @@ Place = tuple[str, str, str]
 
 
 class CompanionWatch(Watch):
-    """Tells of deletions of one kind, and of times during which some may have been missed."""
+    """Tells of changes and deletions of one kind, and of times during which some may have been missed."""
 
     def __init__(
         self,
         api: Api,
         resource: Resource,
         namespace: str,
+        changed: Callable[[Place, Key], None],
         gone: Callable[[Place, Key], None],
         missed: Callable[[], None],
     ) -> None:
         super().__init__(api, resource, namespace)
+        self._changed = changed
         self._gone = gone
         self._missed = missed
 
@@ -51,7 +53,7 @@ class CompanionWatch(Watch):
         return self._api.watch(self._resource, self._namespace, version, SELECTOR, accept=METADATA.format(""))
 
     def _take_over(self, kind: str, item: JsonObject) -> None:
-        if kind == "DELETED":
-            metadata = item["metadata"]
-            place = (self._resource.kind, metadata["namespace"], metadata["name"])
-            self._gone(place, (metadata["namespace"], metadata["labels"].get(LABEL_WORKFLOW, "")))
+        metadata = item["metadata"]
+        place = (self._resource.kind, metadata["namespace"], metadata["name"])
+        tell = self._gone if kind == "DELETED" else self._changed
+        tell(place, (metadata["namespace"], metadata["labels"].get(LABEL_WORKFLOW, "")))

@@ -1,10 +1,11 @@
 """Carries out the actions of a plan. Each may be begun again at any point: after a crash, it will be."""
 
+import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
+from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH, LABEL_STAGE
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
 from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
@@ -53,8 +54,10 @@ class Executor:
         *companions, child = manifests
         refused = self._refused.setdefault(namespace, {})
         try:
-            for companion in companions:
-                await self._ensure(companion, fresh=action.kind == "RayJob")
+            own = [companion for companion in companions if _is_own(companion, action)]
+            await self._ensure([companion for companion in companions if companion not in own])
+            for companion in own:
+                await self._make_own(companion)
             await self._create(child)
         except ApiError as error:
             if error.status in _REFUSALS:
@@ -74,9 +77,11 @@ class Executor:
 
     async def restore(self, manifests: Sequence[JsonObject], mounted: Collection[str]) -> None:
         """Make the companions of a living child anew where they are not there: of the immutable, those it mounts."""
-        for companion in manifests[:-1]:
-            if not companion.get("immutable") or companion["metadata"]["name"] in mounted:
-                await self._ensure(companion)
+        await self._ensure(
+            companion
+            for companion in manifests[:-1]
+            if not companion.get("immutable") or companion["metadata"]["name"] in mounted
+        )
 
     async def _create(self, child: JsonObject) -> None:
         """POST, never apply: what has the name already is looked at first, and may be somebody else's."""
@@ -103,9 +108,9 @@ class Executor:
             await self._api.delete(RAY_SERVICE, described["namespace"], action.name, action.uid)
             return
         stays = _same_cluster(live, child)
-        for companion in companions:
-            if not (stays and companion.get("immutable")):
-                await self._ensure(companion)
+        await self._ensure(
+            companion for companion in companions if not (stays and companion.get("immutable"))
+        )
         kept = {
             name: {**live["metadata"].get(name, {}), **described.get(name, {})}
             for name in ("labels", "annotations")
@@ -121,34 +126,56 @@ class Executor:
     async def _delete(self, namespace: str, action: DeleteChild) -> None:
         if not await self._api.delete(CHILDREN[action.kind], namespace, action.name, action.uid):
             raise AgainError(f"{action.kind} {action.name} is gone, or another one")
+        self._cache.goes(action.uid)
 
-    async def _ensure(self, companion: JsonObject, fresh: bool = False) -> None:
-        """Have a companion be as rendered. A report is emptied: a run of the same attempt may have left its own."""
-        kind, described = companion["kind"], companion["metadata"]
-        if fresh and _is_report(companion):
-            await self._empty(companion)
-            return
-        place = (kind, described["namespace"], described["name"])
-        wanted = described["annotations"][ANNOTATION_SPEC_HASH]
-        if self._applied.get(place) == wanted:
-            return
-        live = await self._api.get(BY_KIND[kind], described["namespace"], described["name"])
-        if live is None or _hash_of(live) != wanted:
-            if live and live.get("immutable"):
-                uid = live["metadata"]["uid"]
-                await self._api.delete(CONFIG_MAP, described["namespace"], described["name"], uid)
-            await self._api.apply(companion)
-        if len(self._applied) >= _REMEMBERED:
-            self._applied.clear()
-        self._applied[place] = wanted
+    async def _ensure(self, companions: Iterable[JsonObject]) -> None:
+        """Have companions be as rendered: all are asked for at once, and written in order where they differ."""
+        unknown = [item for item in companions if self._applied.get(_place_of(item)) != _hash_of(item)]
+        for companion, live in zip(unknown, await asyncio.gather(*map(self._get, unknown)), strict=True):
+            await self._bring_about(companion, live)
+            if len(self._applied) >= _REMEMBERED:
+                self._applied.clear()
+            self._applied[_place_of(companion)] = str(_hash_of(companion))
 
-    async def _empty(self, companion: JsonObject) -> None:
-        described = companion["metadata"]
-        live = await self._api.get(CONFIG_MAP, described["namespace"], described["name"])
-        if live is None:
+    async def _bring_about(self, companion: JsonObject, live: JsonObject | None) -> None:
+        if live and _hash_of(live) == _hash_of(companion):
+            return
+        if live and live.get("immutable"):
+            described = live["metadata"]
+            await self._api.delete(CONFIG_MAP, described["namespace"], described["name"], described["uid"])
+            live = None
+        try:
+            await (self._api.apply(companion) if live else self._api.create(companion))
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            raise AgainError(f"{error}: the API server does not know yet what was just written") from error
+
+    async def _make_own(self, companion: JsonObject) -> None:
+        """Have what belongs to one run of a job: it is rarely there. A report that another run left is emptied."""
+        try:
             await self._api.create(companion)
-        elif live.get("data"):
-            await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            live, described = await self._get(companion), companion["metadata"]
+            if not _is_report(companion):
+                await self._bring_about(companion, live)
+            elif live and live.get("data"):
+                await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
+
+    async def _get(self, companion: JsonObject) -> JsonObject | None:
+        kind, namespace, name = _place_of(companion)
+        return await self._api.get(BY_KIND[kind], namespace, name)
+
+
+def _place_of(companion: JsonObject) -> Place:
+    return companion["kind"], companion["metadata"]["namespace"], companion["metadata"]["name"]
+
+
+def _is_own(companion: JsonObject, action: CreateChild) -> bool:
+    """Whether a companion belongs to one run of a job: its configuration, and the place for its report."""
+    return action.kind == "RayJob" and LABEL_STAGE in companion["metadata"]["labels"]
 
 
 def _hash_of(live: JsonObject) -> str | None:

@@ -1,7 +1,7 @@
 """Kopf's part: it watches workflows, and every event of one puts it into the queue."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -43,7 +43,21 @@ def make_settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.posting.loggers = False
     settings.networking.error_backoffs = Patience()
+    settings.persistence.diffbase_storage = _NoDiffs()
     settings.watching.server_timeout = SERVER_TIMEOUT
     settings.watching.client_timeout = CLIENT_TIMEOUT
     settings.watching.connect_timeout = CONNECT_TIMEOUT
     return settings
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Kopf compares with what it saw before, by deep copies of every event's object: nobody here asks for that."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        return cast(kopf.BodyEssence, {})
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Leave no mark."""

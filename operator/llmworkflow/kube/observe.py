@@ -10,17 +10,16 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.job_code import code_digest
-from llmworkflow.kube import endpoint, report
+from llmworkflow.kube import endpoint
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import ChildRecord, record_of
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.evidence import Diagnoses
-from llmworkflow.kube.resources import CHILDREN, CONFIG_MAP
+from llmworkflow.kube.reports import ASK_SECONDS, Reports
+from llmworkflow.kube.resources import CHILDREN
 from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.render.stage_context import report_name
 
-PROGRESS_SECONDS = 60.0  # how old the progress of a running job may be
-ASK_SECONDS = 2.0  # between questions for a report or a verdict that must come soon
 LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
 
 _P = ChildPhase
@@ -38,10 +37,16 @@ class Observer:
     """Looks at the children of workflows."""
 
     def __init__(
-        self, api: Api, cache: Cache, settings: OperatorSettings, session: aiohttp.ClientSession
+        self,
+        api: Api,
+        cache: Cache,
+        reports: Reports,
+        settings: OperatorSettings,
+        session: aiohttp.ClientSession,
     ) -> None:
         self._api = api
         self._cache = cache
+        self._reports = reports
         self._settings = settings
         self._session = session
         self._diagnoses = Diagnoses(api)
@@ -94,11 +99,8 @@ class Observer:
         if record.kind == "RayService":
             return await self._service(record, seen, stage)
         if phase in (_P.RUNNING, _P.SUCCEEDED, _P.FAILED):
-            name = report_name(workflow, record.stage)
-            config_map = await self._api.get(CONFIG_MAP, record.namespace, name)
-            found = report.of_config_map(config_map, record)
-            ended = phase is not _P.RUNNING
-            return replace(seen, report=found), ASK_SECONDS if ended else PROGRESS_SECONDS
+            found, again = await self._reports.of(record, report_name(workflow, record.stage))
+            return replace(seen, report=found), again
         return seen, float("inf")
 
     async def _pending(self, record: ChildRecord, seen: ChildSeen) -> tuple[ChildSeen, float]:

@@ -23,6 +23,7 @@ from llmworkflow.kube.lease import Leadership
 from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.queue import WorkQueue
 from llmworkflow.kube.reconcile import Reconciler
+from llmworkflow.kube.reports import Reports
 from llmworkflow.kube.resources import CHILDREN
 from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.kube.upkeep import Upkeep
@@ -49,10 +50,11 @@ class Operator:
             Api(connection), settings.lease_namespace, settings.lease_name, identity, self._led
         )
         api = Api(connection, may_write=lambda: self._leadership.leading)
-        observer = Observer(api, self._cache, settings, session)
-        executor = Executor(api, self._cache)
-        self._upkeep = Upkeep(api, self._cache, executor)
-        self._reconciler = Reconciler(api, observer, executor, self._upkeep, settings)
+        self._reports = Reports(api)
+        self._executor = Executor(api, self._cache)
+        self._upkeep = Upkeep(api, self._cache, self._executor)
+        observer = Observer(api, self._cache, self._reports, settings, session)
+        self._reconciler = Reconciler(api, observer, self._executor, self._upkeep, settings)
         self._queue = WorkQueue(
             self._reconciler, _failed, workers=settings.workers, resync=settings.resync_seconds
         )
@@ -62,7 +64,7 @@ class Operator:
             for namespace in settings.namespaces or [""]
         ]
         self._beside = [
-            CompanionWatch(api, resource, namespace, self._gone, executor.forget)
+            CompanionWatch(api, resource, namespace, self._changed, self._gone, self._missed)
             for resource in COMPANIONS
             for namespace in settings.namespaces or [""]
         ]
@@ -100,6 +102,14 @@ class Operator:
                 self._reconciler.kuberay_absent = absent
                 self._queue.add_all()
             await asyncio.sleep(CHECK_SECONDS)
+
+    def _changed(self, place: Place, key: Key) -> None:
+        if (due_in := self._reports.changed(place)) is not None:
+            self._queue.add(key, due_in)
+
+    def _missed(self) -> None:
+        self._executor.forget()
+        self._reports.all_changed()
 
     def _gone(self, place: Place, key: Key) -> None:
         self._upkeep.gone(place, key)

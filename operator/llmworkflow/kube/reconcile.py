@@ -130,17 +130,21 @@ class Reconciler:
         quiet_in = await self._write(key, live, before, planned)
         self._account(workflow, planned, before, now)
         told = [*of_transitions(planned.transitions), *of_troubles(before, planned.status)]
-        await self._tell(live, told, now)
-        for action in planned.actions:
-            logger.info("%s", action.description, extra=_where(key))
-            rendered = manifests.get(action.description, [])
-            await self._executor.carry_out(workflow.metadata.namespace, action, rendered)
+        try:
+            await self._act(key, planned, manifests)
+        finally:  # what people are told is true by now, whatever became of the actions, and can wait for them
+            await self._tell(live, told, now)
         self._upkeep.acted(key, planned.actions)
         if not planned.actions:
             render_child = partial(self._manifests, planned)
             await self._upkeep.care(workflow, planned, sight.observed, now, render_child)
         later = [sight.again, quiet_in, _FOREVER if planned.requeue_after is None else planned.requeue_after]
         return min(*later, ACTED_SECONDS) if planned.actions else min(later)
+
+    async def _act(self, key: Key, planned: Plan, manifests: Manifests) -> None:
+        for action in planned.actions:
+            logger.info("%s", action.description, extra=_where(key))
+            await self._executor.carry_out(key[0], action, manifests.get(action.description, []))
 
     def _plan(
         self, workflow: LLMWorkflow, before: LLMWorkflowStatus, observed: Observed, now: datetime

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import ANNOTATION_SPEC_HASH
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.revision import digest
 from llmworkflow.render.ray_settings import chosen_ray
@@ -21,17 +23,27 @@ from llmworkflow.render.templating import render_template
 
 def job_code_name(workflow: LLMWorkflow, code: Mapping[str, str]) -> str:
     """Name of the ConfigMap with the job code: another content has another name."""
-    return f"{workflow.metadata.name}-jobs-{digest([workflow.metadata.uid, dict(code)])}"
+    return f"{workflow.metadata.name}-jobs-{digest([workflow.metadata.uid, _digest_of(tuple(code.items()))])}"
 
 
 def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, str]) -> Iterator[JsonObject]:
-    """What all stages share: the job code, leave for the heads to write reports, and the closed network."""
-    yield _shared(workflow, "job-code", job_code_name(workflow, code), files=dict(code))
-    if accounts := _reporting_accounts(workflow):
-        yield from _leave_to_report(workflow, accounts)
+    """What all stages share: the job code, leave for the heads to write reports, and the closed network.
+
+    The role comes first and who has it last: an API server knows a new role a moment later only.
+    """
+    name, accounts = account_name(workflow), _reporting_accounts(workflow)
+    if accounts:
+        reports = [report_name(workflow, stage.name) for stage in workflow.spec.stages if not stage.serve]
+        yield _shared(workflow, "role", name, reports=reports)
+    yield _job_code(workflow, code)
     if settings.network_policy:
-        name, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
-        yield _shared(workflow, "network-policy", name, labels=labels, operators=settings.operators)
+        closed, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
+        yield _shared(workflow, "network-policy", closed, labels=labels, operators=settings.operators)
+    if name in accounts:
+        yield _shared(workflow, "service-account", name)
+    if accounts:
+        namespace = workflow.metadata.namespace
+        yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
 
 
 def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
@@ -45,14 +57,11 @@ def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
         yield _own(context, "endpoint-policy", name, labels=context.selector, clients=clients)
 
 
-def _leave_to_report(workflow: LLMWorkflow, accounts: list[str]) -> Iterator[JsonObject]:
-    """A role for the reports of this workflow, and the accounts of the heads that have it."""
-    name, namespace = account_name(workflow), workflow.metadata.namespace
-    reports = [report_name(workflow, stage.name) for stage in workflow.spec.stages if not stage.serve]
-    if name in accounts:
-        yield _shared(workflow, "service-account", name)
-    yield _shared(workflow, "role", name, reports=reports)
-    yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
+def _job_code(workflow: LLMWorkflow, code: Mapping[str, str]) -> JsonObject:
+    """Long, and the same for all but its name: its digest is made of the code's, which is known."""
+    named = metadata(workflow, job_code_name(workflow, code), workflow_labels(workflow))
+    annotations = {ANNOTATION_SPEC_HASH: digest([named, _digest_of(tuple(code.items()))])}
+    return render_template("job-code", metadata=named | {"annotations": annotations}, files=dict(code))
 
 
 def _reporting_accounts(workflow: LLMWorkflow) -> list[str]:
@@ -71,3 +80,9 @@ def _shared(workflow: LLMWorkflow, template: str, name: str, **values: object) -
 
 def _own(context: StageContext, template: str, name: str, **values: object) -> JsonObject:
     return render_template(template, metadata=metadata(context.workflow, name, context.selector), **values)
+
+
+@lru_cache(maxsize=4)
+def _digest_of(files: tuple[tuple[str, str], ...]) -> str:
+    """Digest of the job code, of which a process has one."""
+    return digest(dict(files))

@@ -113,5 +113,8 @@ def _child_metadata(context: StageContext, name: str, annotations: dict[str, str
 def _with_spec_hash(manifest: JsonObject) -> JsonObject:
     """The manifest with a digest of itself, by which an edit by hand is seen, and a needless write is spared."""
     described = manifest["metadata"]
-    annotations = described.get("annotations", {}) | {names.ANNOTATION_SPEC_HASH: digest(manifest)}
+    annotations = described.get("annotations", {})
+    if names.ANNOTATION_SPEC_HASH in annotations:
+        return manifest
+    annotations |= {names.ANNOTATION_SPEC_HASH: digest(manifest)}
     return manifest | {"metadata": described | {"annotations": annotations}}

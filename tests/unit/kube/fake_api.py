@@ -12,13 +12,15 @@ Object = dict[str, Any]
 
 
 class FakeApi:
-    """Keeps objects by kind and name, counts versions, and remembers what was written."""
+    """Keeps objects by kind and name, counts versions, and remembers what was asked for and written."""
 
     def __init__(self, *objects: Object) -> None:
         self._versions = itertools.count(1)
         self.objects: dict[tuple[str, str], Object] = {}
         self.writes: list[str] = []
+        self.reads: list[str] = []
         self.away = False
+        self.unknown: set[str] = set()  # what refers to something that is not known yet, by name
         self.refusal: ApiError | None = None  # of whatever is to be created
         for item in objects:
             self._keep(item)
@@ -26,6 +28,7 @@ class FakeApi:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         if self.away:
             raise ApiError(0, "Unreachable", "away")
+        self.reads.append(f"{resource.kind} {name}")
         return self.objects.get((resource.kind, name))
 
     async def list(self, resource: Resource, namespace: str, **options: str) -> Object:
@@ -36,6 +39,8 @@ class FakeApi:
     async def create(self, manifest: Object) -> Object:
         if self.refusal:
             raise self.refusal
+        if manifest["metadata"]["name"] in self.unknown:
+            raise ApiError(404, "NotFound", "not found")
         if (manifest["kind"], manifest["metadata"]["name"]) in self.objects:
             raise ApiError(409, "AlreadyExists", "there is one already")
         return self._write("create", manifest)

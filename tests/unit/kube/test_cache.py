@@ -35,6 +35,14 @@ def test_only_news_is_news() -> None:
     assert cache.put(replace(JOB, version="12", terminating=True), 0.0)
 
 
+def test_of_a_child_that_goes_nothing_is_news_until_it_is_gone() -> None:
+    cache = filled(JOB)
+    cache.goes(JOB.uid)
+    assert not cache.put(replace(JOB, version="12", generation=3, terminating=True), 0.0)
+    assert cache.of(KEY)[0].terminating
+    assert cache.remove(JOB)
+
+
 def test_late_event_does_not_undo_what_a_write_returned() -> None:
     cache = filled(replace(JOB, version="12", terminating=True))
     assert not cache.put(JOB, 0.0)

@@ -26,6 +26,7 @@ def config_map(name: str, spec_hash: str = "h1", **content: Any) -> dict[str, An
 
 def manifests(spec_hash: str = "h1") -> list[dict[str, Any]]:
     code = config_map("code", spec_hash, immutable=True, data={"a.py": ""})
+    del code["metadata"]["labels"]["llmworkflow.io/stage"]  # it is the whole workflow's
     return [code, config_map("report", spec_hash), rayjob()]
 
 
@@ -38,8 +39,15 @@ async def test_companions_come_before_the_child_which_is_known_at_once() -> None
     api = FakeApi()
     acts, cache = executor(api)
     await acts.carry_out("team", CREATE, manifests())
-    assert api.writes == ["apply ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
+    assert api.writes == ["create ConfigMap code", "create ConfigMap report", f"create RayJob {NAME}"]
     assert [record.name for record in cache.of(("team", "viggo"))] == [NAME]
+
+
+async def test_only_what_other_runs_may_have_made_is_looked_for() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.reads == ["ConfigMap code"]
 
 
 async def test_what_is_there_as_rendered_is_not_written_again() -> None:
@@ -53,7 +61,7 @@ async def test_immutable_companion_with_another_content_is_made_anew() -> None:
     api = FakeApi(*manifests("h0")[:2])
     acts, _ = executor(api)
     await acts.carry_out("team", CREATE, manifests())
-    assert api.writes[:2] == ["delete ConfigMap code", "apply ConfigMap code"]
+    assert api.writes[:2] == ["delete ConfigMap code", "create ConfigMap code"]
 
 
 async def test_report_of_an_earlier_run_is_emptied() -> None:
@@ -167,6 +175,17 @@ async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
     assert acts.refused("team") == {}
 
 
+async def test_role_that_is_not_known_yet_is_waited_for() -> None:
+    api = FakeApi()
+    acts, _ = executor(api)
+    api.unknown.add("code")
+    with pytest.raises(AgainError, match="does not know yet"):
+        await acts.carry_out("team", CREATE, manifests())
+    api.unknown.clear()
+    await acts.carry_out("team", CREATE, manifests())
+    assert api.writes[-1] == f"create RayJob {NAME}"
+
+
 async def test_companion_that_somebody_deleted_is_made_anew() -> None:
     api = FakeApi()
     acts, _ = executor(api)
@@ -174,17 +193,17 @@ async def test_companion_that_somebody_deleted_is_made_anew() -> None:
     api.objects.clear()
     api.writes.clear()
     await acts.restore(manifests(), mounted=["code"])
-    assert api.writes == ["apply ConfigMap report"], "nobody said that the code is gone"
+    assert api.writes == ["create ConfigMap report"], "nobody said that the code is gone"
     acts.forget(("ConfigMap", "team", "code"))
     await acts.restore(manifests(), mounted=["code"])
-    assert api.writes[1:] == ["apply ConfigMap code"]
+    assert api.writes[1:] == ["create ConfigMap code"]
 
 
 async def test_of_immutable_companions_only_those_are_made_anew_that_the_child_mounts() -> None:
     api = FakeApi()
     acts, _ = executor(api)
     await acts.restore(manifests(), mounted=["code-of-an-older-version"])
-    assert api.writes == ["apply ConfigMap report"]
+    assert api.writes == ["create ConfigMap report"]
 
 
 async def test_after_a_time_without_a_watch_everything_is_looked_at_again() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmworkflow.api.yaml_reader import read_documents
-from llmworkflow.render.templating import _environment, _Loader, as_json, render_template, to_yaml
+from llmworkflow.render.templating import _environment, _render, as_json, render_template, to_yaml
 
 TEXTS = st.text() | st.sampled_from(
     ["1e4", "0o17", "012", "yes", "No", "on", "~", "null", "12:30:45", "2026-01-01", "1_000", "0x1F", ".5", "-", "?",
@@ -29,8 +29,8 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_a_value_in_a_template_is_that_value(value: Any) -> None:
-    text = _environment.from_string("a: {{ value }}\nb:\n- {{ value }}\n").render(value=value)
-    assert yaml.load(text, _Loader) == {"a": value, "b": [value]}
+    template = _environment.from_string("a: {{ value }}\nb:\n- {{ value }}\n")
+    assert _render(template, {"value": value}) == {"a": value, "b": [value]}
 
 
 @given(st.lists(st.dictionaries(TEXTS, TEXTS | st.lists(TEXTS), max_size=3), min_size=1, max_size=3))
@@ -56,6 +56,8 @@ def test_json_of_plain_text_is_json(value: Any) -> None:
 def test_numbers_that_json_lacks_are_refused() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         as_json(float("nan"))
+    with pytest.raises(ValueError, match="nan is not a value of JSON"):
+        render_template("report", metadata={"a": float("nan")})
 
 
 def test_a_value_that_is_missing_is_named() -> None:
