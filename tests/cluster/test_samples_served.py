@@ -9,10 +9,11 @@ import pytest
 from llmworkflow.api.status import StageState
 
 from .api import Object
+from .command import Person
 from .conftest import Cluster
 from .control_plane import PEOPLE
 from .operator_process import at_work
-from .printed import commands, typed
+from .printed import commands
 from .scene import Scene, eventually
 from .supplies import claim, priority_class, secret
 from .test_schema import SAMPLES
@@ -70,12 +71,18 @@ def test_sample_comes_to_its_end_and_goes(cluster: Cluster, scenes: dict[str, Sc
     eventually(lambda: left(cluster.api, scene.namespace) == OWN, SECONDS, "nothing of it is left")
 
 
-def test_what_the_readme_prints(cluster: Cluster, scenes: dict[str, Scene]) -> None:
+def test_what_the_documents_print(cluster: Cluster, scenes: dict[str, Scene]) -> None:
     scene = Scene(cluster)
     _supply(scene)
+    looked = _type(scene, commands("docs/tutorial.md", "2. Look before anything runs"))
+    assert "llmworkflow.llmworkflow.io/viggo created (server dry run)" in looked
     told = _type(scene, commands("README.md", "On a cluster"))
     assert "llmworkflow.llmworkflow.io/viggo condition met" in told
     assert "Events:" in told
+    assert 'llmworkflow.llmworkflow.io "viggo" deleted' in _type(
+        scene, commands("docs/tutorial.md", "7. Clean up")
+    )
+    eventually(lambda: left(cluster.api, scene.namespace) == OWN, SECONDS, "nothing of it is left")
     scene.end()
 
 
@@ -99,7 +106,9 @@ def _supply(scene: Scene) -> None:
 
 
 def _type(scene: Scene, lines: str) -> str:
-    return typed(scene.cluster, scene.namespace, lines, PERSON, SECONDS + 30)
+    home = scene.cluster.control_plane.folder / scene.namespace
+    home.mkdir(exist_ok=True)
+    return Person(scene.cluster, PERSON, scene.namespace, home).types(lines, SECONDS + 30)
 
 
 def _held_back(scene: Scene) -> Object:
