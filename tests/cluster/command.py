@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from llmworkflow.cli.main import main
 
+from .binaries import binary
 from .conftest import Cluster
+from .printed import ROOT
 
 SECONDS = 100
 
@@ -57,6 +59,21 @@ class Person:
             env={**os.environ, **self._variables()},
         )
         return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    def types(self, lines: str, seconds: float = SECONDS) -> str:
+        """What a shell prints of lines that are typed at the root of the repository."""
+        programs = [Path(sys.executable).parent, binary("kubernetes", "kubectl").parent, os.environ["PATH"]]
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", lines],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            cwd=ROOT,
+            env={**os.environ, **self._variables(), "PATH": os.pathsep.join(map(str, programs))},
+        )
+        assert ended.returncode == 0, f"{lines}: {ended.stderr}"
+        return ended.stdout
 
     def does(self, *arguments: str | Path, stdin: str = "") -> str:
         """What a command prints that ends well, and has no complaint."""

@@ -143,9 +143,10 @@ class ControlPlane:
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": name}}],
             "current-context": "test",
         }
-        path.touch(mode=0o600)
-        path.write_text(yaml.safe_dump(content))
-        return path
+        fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(yaml.safe_dump(content))
+        return fresh.replace(path)  # at once, as others may be reading it
 
     def http(self, name: str = ADMIN, token: str | None = None) -> httpx.Client:
         """A plain client of the API, for what tests do beside the programs that they test."""

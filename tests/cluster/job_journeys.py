@@ -75,6 +75,7 @@ def edited_and_edited_back(scene: Scene) -> None:
     first = scene.until("tune", S.SUCCEEDED, "Completed")
     scene.edit(tune(seed=1))
     scene.until("tune", S.RUNNING)
+    assert len(scene.api.list("RayJob", scene.namespace)) == 1, "the GPUs of the other are free"
     scene.edit(tune(seed=1), suspend=True)
     scene.until("tune", S.QUEUED)
     scene.edit(tune(), suspend=True)

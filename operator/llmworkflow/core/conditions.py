@@ -192,6 +192,6 @@ _PHASES: Sequence[tuple[str, Callable[[Summary], object]]] = (
     ("Cancelled", lambda summary: summary.any_in(_S.CANCELLED)),
     ("Serving", lambda summary: summary.available),
     ("Succeeded", lambda summary: summary.ready),
-    ("Pending", lambda summary: True),
+    ("Stalled", lambda summary: True),
 )
 """The phase is the first that holds."""

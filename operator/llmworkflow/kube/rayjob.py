@@ -20,9 +20,10 @@ def look_at(rayjob: JsonObject) -> Look:
     state = status.get("jobDeploymentStatus", "")
     if outcome := _OUTCOMES.get(state):
         return outcome(status)
-    if not state and rayjob["spec"].get("suspend"):
-        return Look(ChildPhase.QUEUED)
-    return Look(_PHASES.get(state, ChildPhase.PENDING))
+    phase = _PHASES.get(state, ChildPhase.PENDING)
+    if phase is ChildPhase.PENDING and rayjob["spec"].get("suspend"):
+        return Look(ChildPhase.QUEUED)  # KubeRay initializes a job before it suspends it
+    return Look(phase)
 
 
 def _complete(status: JsonObject) -> Look:

@@ -22,6 +22,7 @@ def test_it_waits_and_says_why_until_it_can_be_rendered() -> None:
     cluster.settle()
     tune = cluster.stage("tune")
     assert (tune.state, tune.reason, tune.message, tune.child) == ("Waiting", "InvalidSpec", WHY, None)
+    assert cluster.status.phase == "Stalled"
     assert condition(cluster, "Stalled").status == "True"
     assert condition(cluster, "Stalled").message == f"tune: {WHY}"
     assert cluster.log == []

@@ -43,6 +43,8 @@ def test_phase(status: dict[str, Any] | None, phase: P) -> None:
 
 def test_one_that_was_created_suspended_is_queued_before_kuberay_looks() -> None:
     assert look_at(rayjob(spec={"suspend": True})).phase is P.QUEUED
+    initializes = rayjob(spec={"suspend": True}, status={"jobDeploymentStatus": "Initializing"})
+    assert look_at(initializes).phase is P.QUEUED
 
 
 @pytest.mark.parametrize(
