@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from .api import eventually
 from .command import Person
 from .conftest import Cluster
 from .operator_process import MANIFESTS, OperatorProcess, install
+from .scripts import NEVER_ENDS
 from .supplies import claim
 from .workflows import NAME, left, wait_for, workflow
 
+KEYS = {"secretKeyRef": {"name": "keys", "key": "keys"}}
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
@@ -109,6 +112,17 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     assert alice.does("status", "-o", "name") == f"{named}\n"
     plan = [line.split()[:3] for line in alice.does("plan", file).splitlines()]
     assert ["tune", "fineTune", "reuse"] in plan
+    told = alice.does("events", NAME)
+    assert "tune: Starting -> Running" in told
+    assert "LLMWorkflow/viggo" in told
+    eventually(lambda: not cluster.api.list("RayJob", namespace), 30, "the jobs that are done are gone")
+    assert alice.does("logs", NAME, "tune") == "python -m llmworkflow_jobs.fine_tune began\n"
+    assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
+    assert alice.does("chat", NAME, stdin="Hello\nAgain\n") == "name(Fake)\nname(Fake)\n"
+    page = alice.home / "page.html"
+    assert alice.does("report", NAME, "-o", page) == f"{page}\n"
+    assert f"volume claim {namespace}/artifacts" in page.read_text()
+    assert "0.810" in page.read_text()
     assert alice.does("delete", NAME) == f"{named} deleted\n"
     eventually(lambda: left(cluster.api, namespace) == ["RoleBinding alice"], 60, "nothing is left")
 
@@ -130,3 +144,29 @@ def test_approval_is_the_users_own_and_needs_the_right(
     assert (record["user"], record["verified"], record["note"]) == ("alice", True, "read 20 rows")
     assert "score is Succeeded" in alice.fails("approve")
     assert bob.does("retry", "--from", "score").startswith("score: ")
+
+
+def test_a_log_is_followed_until_its_job_ends(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
+) -> None:
+    claim(cluster.api, namespace, "artifacts")
+    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
+    alice.does("apply", _file(alice, stages=workflow(namespace)["spec"]["stages"][:1]))
+    began = "python -m llmworkflow_jobs.fine_tune began\n"
+    eventually(lambda: alice.run("logs", NAME, "tune").out == began, 60, "the job prints")
+    Timer(1.0, cluster.dashboard.finish_jobs, [namespace]).start()
+    assert alice.does("logs", NAME, "tune", "-f").splitlines() == [began.strip(), "SUCCEEDED"]
+    assert "its stages are tune" in alice.fails("logs", NAME, "tuna")
+
+
+def test_an_endpoint_that_asks_for_a_key_gets_that_of_its_secret(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
+) -> None:
+    stage = {"name": "chat", "serve": {"models": [{"modelId": "viggo"}], "apiKeysFrom": KEYS}}
+    claim(cluster.api, namespace, "artifacts")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": namespace}}
+    cluster.api.create({**secret, "stringData": {"keys": "sk-1,sk-2\n"}})
+    alice.does("apply", _file(alice, stages=[stage]), "--wait")
+    assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
+    cluster.api.patch("Secret", "keys", namespace, {"stringData": {"keys": "\n"}})
+    assert "secret keys holds no key" in alice.fails("chat", NAME, "Hello")
