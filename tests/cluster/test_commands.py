@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from .api import eventually
+from .binaries import binary
 from .command import Person
 from .conftest import Cluster
+from .control_plane import ADMIN
 from .operator_process import MANIFESTS, OperatorProcess, install
 from .scripts import NEVER_ENDS
 from .supplies import claim
@@ -77,6 +79,10 @@ def _person(cluster: Cluster, name: str, role: str, namespace: str, folder: Path
     home = folder / name
     home.mkdir()
     return Person(cluster, name, namespace, home)
+
+
+def _place(person: Person) -> str:
+    return f"namespace {person.namespace} of cluster test"
 
 
 def _file(person: Person, **spec: Any) -> Path:
@@ -144,6 +150,40 @@ def test_approval_is_the_users_own_and_needs_the_right(
     assert (record["user"], record["verified"], record["note"]) == ("alice", True, "read 20 rows")
     assert "score is Succeeded" in alice.fails("approve")
     assert bob.does("retry", "--from", "score").startswith("score: ")
+
+
+def test_kubectl_has_the_commands_as_a_plugin(alice: Person) -> None:
+    done = alice.starts(binary("kubernetes", "kubectl"), "llmwf", "status")
+    assert (done.code, done.err) == (0, f"there is no workflow in {_place(alice)}\n")
+    assert "Usage: kubectl llmwf status" in alice.starts("kubectl-llmwf", "status", "--help").out
+
+
+def test_the_doctor_tells_what_is_there_and_what_one_may_do(
+    cluster: Cluster, namespace: str, bob: Person
+) -> None:
+    ended = bob.run("doctor")
+    rows = {line.split("  ")[0]: line for line in ended.out.splitlines()}
+    assert (ended.code, ended.err) == (0, "")
+    assert " ok " in rows["rayjobs.ray.io"]
+    assert " ok " in rows["logs of jobs that run, chat"]
+    assert f"you may not approve llmworkflows.llmworkflow.io in {namespace}" in rows["approve"]
+    assert "you may not look at that" in rows["GPUs"]
+    assert "64 NVIDIA-L4" in Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
+
+
+def test_what_a_cluster_refuses_is_told_in_a_line(cluster: Cluster, namespace: str, bob: Person) -> None:
+    assert f"no workflow other in {_place(bob)}; there are: none" in bob.fails("status", "other")
+    assert "forbidden" in bob.fails("status", "-n", "kube-system")
+    assert "has no context nowhere" in bob.fails("status", "--context", "nowhere")
+    assert "did you mean suspend?" in bob.fails("apply", _file(bob, suspended=True), code=2)
+    stages = workflow(namespace)["spec"]["stages"][:1]
+    bob.does("apply", _file(bob, stages=stages))
+    assert f"{NAME} is suspended" in bob.does("suspend")
+    assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
+    bob.does("apply", _file(bob, stages=stages))  # which does not speak of it
+    assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
+    assert bob.does("resume") == f"{NAME} goes on\n"
+    assert "there is nothing to rollback" in bob.fails("rollback", NAME, "tune")
 
 
 def test_a_log_is_followed_until_its_job_ends(

@@ -29,6 +29,7 @@ COMMANDS = {
     "suspend": "hold",
     "resume": "hold",
     "delete": "apply",
+    "doctor": "doctor",
 }
 
 

@@ -10,9 +10,10 @@ from llmworkflow.api.names import ANNOTATION_SUSPENDED_BY
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
-from llmworkflow.client import cluster_logs, cluster_page, events
+from llmworkflow.client import cluster_doctor, cluster_logs, cluster_page, events
 from llmworkflow.client.api import Api
 from llmworkflow.client.connect import Connection
+from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.client.errors import ClientError, RefusedError
 from llmworkflow.client.forward import reached
@@ -124,3 +125,6 @@ class Cluster:
             raise ClientError(
                 f"{self.api.server} knows no LLMWorkflow: install llmworkflow there; `llmworkflow doctor` says more"
             ) from error
+
+    def examine(self) -> Iterator[Finding]:
+        return cluster_doctor.examine(self.api, self.namespace)

@@ -11,6 +11,8 @@ from pathlib import Path
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.client import machine_doctor
+from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
@@ -113,6 +115,9 @@ class Machine:
         namespace = None if everywhere else self._namespace
         found = [MachineWorkflow(home) for home in workflows(self._root)]
         return [item.resource() for item in found if namespace in (None, item.namespace)]
+
+    def examine(self) -> Iterator[Finding]:
+        return machine_doctor.examine()
 
     def has_workflows(self) -> bool:
         """Whether anything was ever applied here."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint
 
 
@@ -76,3 +77,6 @@ class Target(Protocol):
 
     def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
         """The workflows of the namespace, or of all, as kubectl shows them."""
+
+    def examine(self) -> Iterator[Finding]:
+        """What is there that workflows need."""

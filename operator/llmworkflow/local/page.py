@@ -1,4 +1,7 @@
-"""The page of a workflow, read from a storage that this machine reaches, or made without one."""
+"""The page of a workflow, read from a storage that this machine reaches, or made without one.
+
+What reads a storage is imported where that is done: whoever only looks at clusters has no pyarrow.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,8 +12,6 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
-from llmworkflow.local.machine import has_gpu
-from llmworkflow.local.storage import no_work, storage_uri, use_storage
 from llmworkflow.page.page import page_of
 from llmworkflow.page.render import to_html
 from llmworkflow.page.sources import Sources
@@ -26,6 +27,9 @@ def page_html(home: WorkflowHome, now: datetime) -> str:
     Raises:
         LocalError: the storage cannot be reached.
     """
+    from llmworkflow.local.machine import has_gpu
+    from llmworkflow.local.storage import storage_uri, use_storage
+
     workflow = home.load()
     use_storage(home, workflow)
     return html_of(read(workflow, home.status(), now, has_gpu(), storage_uri(home, workflow)))
@@ -39,7 +43,8 @@ def read(
     Raises:
         LocalError: the storage cannot be reached.
     """
-    from llmworkflow.page.gather import gather  # pyarrow takes a moment to import
+    from llmworkflow.local.storage import no_work
+    from llmworkflow.page.gather import gather
     from llmworkflow_jobs import storage
 
     config = job_config.parse(stage_config(workflow, no_work(workflow.spec.stages[0]), uri))
