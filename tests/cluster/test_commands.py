@@ -171,7 +171,9 @@ def test_the_doctor_tells_what_is_there_and_what_one_may_do(
     assert "64 NVIDIA-L4" in Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
 
 
-def test_what_a_cluster_refuses_is_told_in_a_line(cluster: Cluster, namespace: str, bob: Person) -> None:
+def test_what_a_cluster_refuses_is_told_in_a_line(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, bob: Person
+) -> None:
     assert f"no workflow other in {_place(bob)}; there are: none" in bob.fails("status", "other")
     assert "forbidden" in bob.fails("status", "-n", "kube-system")
     assert "has no context nowhere" in bob.fails("status", "--context", "nowhere")
@@ -183,7 +185,7 @@ def test_what_a_cluster_refuses_is_told_in_a_line(cluster: Cluster, namespace: s
     bob.does("apply", _file(bob, stages=stages))  # which does not speak of it
     assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
     assert bob.does("resume") == f"{NAME} goes on\n"
-    assert "there is nothing to rollback" in bob.fails("rollback", NAME, "tune")
+    assert "serves nothing now" in bob.fails("rollback", NAME, "tune")
 
 
 def test_a_log_is_followed_until_its_job_ends(
