@@ -14,6 +14,11 @@ def has_cluster() -> bool:
     return bool(kubeconfig_files()) or in_pod()
 
 
+def local_flag() -> str:
+    """What a command that is about this machine needs to be told, where there is a cluster, too."""
+    return " --local" if has_cluster() else ""
+
+
 @contextmanager
 def chosen(local: bool, context: str | None, namespace: str | None) -> Iterator[Cluster | Machine]:
     """The place that is meant, for as long as the block lasts.
