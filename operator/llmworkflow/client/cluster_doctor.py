@@ -24,10 +24,10 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _OWN = API_VERSION.partition("/")[0]
 # What a command takes: verb, group, resource; the first role of the chart that gives it.
 _RIGHTS = (
-    ("status, plan", "list", _OWN, PLURAL, "view"),
+    ("status", "list", _OWN, PLURAL, "view"),
     ("events", "list", "", "events", "view"),
     ("logs of jobs that are over", "get", "", "configmaps", "view"),
-    ("apply", "create", _OWN, PLURAL, "edit"),
+    ("plan, apply", "create", _OWN, PLURAL, "edit"),
     ("suspend, resume, retry, cancel, rollback", "patch", _OWN, PLURAL, "edit"),
     ("logs of jobs that run, chat", "create", "", "pods/portforward", "edit"),
     ("logs of jobs that run, chat with a key", "get", "", "secrets", "edit"),

@@ -73,7 +73,7 @@ def test_a_cluster_that_is_well() -> None:
         ({"kuberay": []}, "KubeRay", Health.UNSURE, "runs"),
         ({"nodes": []}, "GPUs", Health.POOR, "device plugin"),
         ({"allowed": False}, "approve", Health.POOR, "role `admin` in namespace team"),
-        ({"allowed": False}, "apply", Health.POOR, "role `edit`"),
+        ({"allowed": False}, "plan, apply", Health.POOR, "role `edit`"),
     ],
 )
 def test_each_trouble_comes_with_its_remedy(
