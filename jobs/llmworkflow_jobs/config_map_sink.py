@@ -10,9 +10,11 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
+from llmworkflow_jobs import own_log
 from llmworkflow_jobs.errors import JobError
 
 KEY = "report.json"
+LOG_KEY = "log.txt"  # the end of the log, with an outcome: by then the job's pods are about to go
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TIMEOUT_SECONDS = 10
 # How far a job is need not be known to the second, and is no reason to fail.
@@ -43,24 +45,24 @@ class ConfigMapSink:
             JobError: the outcome could not be written for ten minutes, or the API server keeps refusing it.
         """
         if json.loads(text)["state"] == "Running":
-            self._mention(text)
+            self._mention({KEY: text})
         else:
-            self._insist(text)
+            self._insist({KEY: text, LOG_KEY: own_log.tail()})
 
-    def _mention(self, text: str) -> None:
+    def _mention(self, data: dict[str, str]) -> None:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _PROGRESS_SECONDS
-        if problem := self._try(text)[0]:
+        if problem := self._try(data)[0]:
             logger.warning("progress was not written to %s: %s", self._uri, problem)
 
-    def _insist(self, text: str) -> None:
+    def _insist(self, data: dict[str, str]) -> None:
         pause, since = (
             1.0,
             dict[float, float](),
         )  # when a problem that is worth so much patience was first met
         while True:
-            problem, patience = self._try(text)
+            problem, patience = self._try(data)
             if problem is None:
                 return
             if patience not in since:
@@ -71,10 +73,10 @@ class ConfigMapSink:
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE_SECONDS, 2 * pause)
 
-    def _try(self, text: str) -> tuple[str | None, float]:
+    def _try(self, data: dict[str, str]) -> tuple[str | None, float]:
         """What was wrong, None where nothing was; and for how many seconds it may pass by itself."""
         try:
-            status, answer = self._patch(json.dumps({"data": {KEY: text}}))
+            status, answer = self._patch(json.dumps({"data": data}))
         except (OSError, http.client.HTTPException) as error:
             return str(error) or type(error).__name__, _PATIENCE_SECONDS
         if status == 200:

@@ -47,16 +47,17 @@ class Person:
             raise ended.exception
         return Done(ended.exit_code, ended.stdout, ended.stderr)
 
-    def starts(self, program: str, *arguments: str | Path) -> Done:
-        """Run a program of this environment, as a shell does."""
+    def starts(self, program: str | Path, *arguments: str | Path) -> Done:
+        """Run a program of this environment, or another one, as a shell does."""
+        scripts = Path(sys.executable).parent
         ended = subprocess.run(
-            [Path(sys.executable).with_name(program), *arguments],
+            [scripts / program, *arguments],
             check=False,
             capture_output=True,
             text=True,
             timeout=SECONDS,
             cwd=self.home,
-            env={**os.environ, **self._variables()},
+            env={**os.environ, **self._variables(), "PATH": f"{scripts}:{os.environ['PATH']}"},
         )
         return Done(ended.returncode, ended.stdout, ended.stderr)
 

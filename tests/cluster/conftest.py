@@ -17,6 +17,7 @@ from .binaries import binary
 from .control_plane import ADMIN, ControlPlane
 from .fake_dashboard import FakeDashboard
 from .fake_kubelet import FakeKubelet
+from .fake_kubelet_server import FakeKubeletServer
 from .kuberay import KubeRay, install_crds
 
 OWN_CRD = Path(__file__).parents[2] / "manifests" / "crd.yaml"
@@ -87,7 +88,7 @@ def started(folder: Path, install: Callable[[Api], None]) -> Iterator[Cluster]:
     """A cluster of its own, with what is installed before KubeRay starts."""
     with ExitStack() as running:
 
-        def start(part: ControlPlane | FakeDashboard | FakeKubelet | KubeRay) -> None:
+        def start(part: ControlPlane | FakeDashboard | FakeKubeletServer | FakeKubelet | KubeRay) -> None:
             running.callback(part.stop)
             part.start()
 
@@ -96,9 +97,10 @@ def started(folder: Path, install: Callable[[Api], None]) -> Iterator[Cluster]:
         api = Api(running.enter_context(control_plane.http()))
         install(api)
         dashboard = FakeDashboard(api)
-        kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted)
+        server = FakeKubeletServer(folder, dashboard.url, partial(_address_of, api))
+        kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted, server.port)
         kuberay = KubeRay(folder, control_plane.kubeconfig, dashboard.url)
-        for part in (dashboard, kubelet, kuberay):
+        for part in (dashboard, server, kubelet, kuberay):
             start(part)
         yield Cluster(control_plane, api, kubelet, dashboard, kuberay)
 
@@ -133,3 +135,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 def _established(api: Api, crd: str) -> bool:
     found = api.get("CustomResourceDefinition", crd)
     return found is not None and condition(found, "Established").get("status") == "True"
+
+
+def _address_of(api: Api, namespace: str, pod: str) -> str:
+    return str((api.get("Pod", pod, namespace) or {})["status"]["podIP"])

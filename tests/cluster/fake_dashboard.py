@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from llmworkflow.api.names import LABEL_STAGE
 from llmworkflow.local.machine import HOST
 
+from . import fake_tail
 from .api import UNAVAILABLE, Api
-from .fake_endpoint import respond
+from .fake_endpoint import CHAT, STREAM, is_admitted, respond
 from .fake_job import FakeJob
 from .pod_files import PodFiles
 from .scripts import Fault, JobScript, ServeScript
@@ -66,7 +67,7 @@ class Cluster:
             job.stop()
         self.jobs, self.serve_config, self.applications, self.served = {}, {}, {}, False
 
-    def job(self, method: str, identity: str, verb: str = "") -> Answer:
+    def job(self, method: str, identity: str, verb: str = "", tail: str = "") -> Answer:
         """What a request about one job is answered with."""
         job = self.jobs.get(identity)
         if job is None:
@@ -74,8 +75,10 @@ class Cluster:
         if method == "POST" and verb == "stop":
             job.stop()
             return Answer(200, {"stopped": True})
+        if tail:
+            return Answer(101, job)
         if verb == "logs":
-            return Answer(200, {"logs": job.message})
+            return Answer(200, {"logs": job.log})
         return Answer(200, job.details(identity))
 
     def deploy(self, config: dict[str, Any]) -> Answer:
@@ -166,7 +169,7 @@ class FakeDashboard:
             if fault := self._faults.get(cluster.namespace):
                 return _faulty(fault)
             if parts.port == SERVE_PORT:
-                return self._endpoint(cluster, head, parts.path)
+                return self._endpoint(cluster, head, parts.path, headers, body)
             self._admit(cluster, head, headers)
             with self._lock:
                 return self._route(cluster, head, method, parts.path.rstrip("/"), body)
@@ -186,14 +189,17 @@ class FakeDashboard:
             return cluster.job(method, *path.removeprefix(f"{_JOBS}/").split("/"))
         return Answer(404, "404: Not Found")
 
-    def _endpoint(self, cluster: Cluster, head: Pod, path: str) -> Answer:
+    def _endpoint(self, cluster: Cluster, head: Pod, path: str, headers: Any, body: bytes) -> Answer:
         if not self._has_served(cluster):
             return Answer(503, "there is no replica yet")
         if path == "/-/healthz":
             return Answer(200, "success")
-        return Answer(
-            *respond(PodFiles(self._api, head), cluster.serve_config, self._serve_script(cluster), path)
-        )
+        files = PodFiles(self._api, head)
+        if path.startswith("/v1/") and not is_admitted(self._api, head, headers):
+            return Answer(401, {"error": {"message": "this endpoint asks for an API key"}})
+        if path == CHAT and json.loads(body).get("stream"):
+            return Answer(200, STREAM)
+        return Answer(*respond(files, cluster.serve_config, self._serve_script(cluster), path))
 
     def _has_served(self, cluster: Cluster) -> bool:
         """Whether the proxies of a cluster have had replicas: from then on they are healthy, whatever those are."""
@@ -311,6 +317,9 @@ def _handler(dashboard: FakeDashboard) -> type[BaseHTTPRequestHandler]:
             answer = dashboard.answer(self.command, self.path, self.headers, self.rfile.read(length))
             if not answer.status:
                 self.close_connection = True
+                return
+            if isinstance(answer.content, FakeJob):
+                fake_tail.send(self, answer.content)
                 return
             text = answer.content if isinstance(answer.content, str) else json.dumps(answer.content)
             self.send_response(answer.status)

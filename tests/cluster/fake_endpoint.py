@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from base64 import b64decode
 from typing import Any
 
+from llmworkflow_jobs.api_keys import KEYS_ENV
 from llmworkflow_jobs.report import Report
 
+from .api import Api
 from .pod_files import PodFiles
 from .scripts import ServeScript
 
 REPORT_PATH = "/llmworkflow/report"
+CHAT = "/v1/chat/completions"
+# What it answers to who asks for pieces.
+STREAM = "".join(
+    f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': piece}}]})}\n\n"
+    for piece in ("name", "(Fake)")
+)
+STREAM += "data: [DONE]\n\n"
 
 Content = dict[str, Any]
+Pod = dict[str, Any]
 
 
 class _Memory:
@@ -34,10 +45,21 @@ def respond(files: PodFiles, serve_config: Content, script: ServeScript, path: s
                 "object": "list",
                 "data": [{"id": name, "object": "model"} for name in wanted["aliases"]],
             }
-        case "/v1/chat/completions":
+        case _ if path == CHAT:
             message = {"role": "assistant", "content": "name(Fake)"}
             return 200, {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
     return 404, {"detail": "Not Found"}
+
+
+def is_admitted(api: Api, pod: Pod, headers: Any) -> bool:
+    """Whether a request has a key of the endpoint, where it asks for one."""
+    for entry in pod["spec"]["containers"][0].get("env", []):
+        if entry["name"] == KEYS_ENV:
+            source = entry["valueFrom"]["secretKeyRef"]
+            secret = api.get("Secret", source["name"], pod["metadata"]["namespace"]) or {}
+            keys = b64decode(secret.get("data", {}).get(source["key"], "")).decode().replace(",", " ").split()
+            return headers.get("authorization", "").removeprefix("Bearer ") in keys
+    return True
 
 
 def _report(files: PodFiles, wanted: Content, script: ServeScript) -> Content:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from .api import Api, through_outages
 from .pod_files import PodFiles
 from .scripts import JobScript
 
-REPORT_KEY = "report.json"  # of the ConfigMap
+REPORT_KEY, LOG_KEY = "report.json", "log.txt"  # of the ConfigMap
 
 ARTIFACTS = {"fineTune": "adapter", "batch": "rows"}
 SCORE = {"value": 0.81, "low": 0.78, "high": 0.84, "n": 1000, "errors": 0, "truncated": 0, "missing": 0}
@@ -29,18 +30,20 @@ Pod = dict[str, Any]
 class HeadSink:
     """Writes reports from a head pod, with the rights of its service account and no others."""
 
-    def __init__(self, api: Api, head: Pod, uri: str) -> None:
+    def __init__(self, api: Api, head: Pod, uri: str, log: Callable[[], str]) -> None:
         self._namespace, self._name = urlsplit(uri).netloc, urlsplit(uri).path.strip("/")
         spec = head["spec"]
         if not spec.get("automountServiceAccountToken", True):
             raise JobError(
                 "StorageError", f"pod {head['metadata']['name']} mounts no token to write {uri} with"
             )
+        self._log = log
         self._api = api.as_bearer(api.token_of(spec["serviceAccountName"], head["metadata"]["namespace"]))
 
     def write(self, text: str) -> None:
         """Write it, with the patience of the real sink."""
-        report = {"data": {REPORT_KEY: text}}
+        kept = {} if json.loads(text)["state"] == "Running" else {LOG_KEY: self._log()}
+        report = {"data": {REPORT_KEY: text, **kept}}
         through_outages(
             lambda: self._api.patch("ConfigMap", self._name, self._namespace, report),
             seconds=_PATIENCE_SECONDS,
@@ -57,12 +60,18 @@ class FakeJob:
         self._over = threading.Event()
         self._stopped = False
         self.status, self.message = "PENDING", ""
+        self.log = ""
         self._began, self._ended = time.time(), 0.0
 
     @property
     def forgotten(self) -> bool:
         """Whether Ray knows nothing of it any more."""
         return self._script.forgotten and self._ended > 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._ended > 0
 
     def details(self, identity: str) -> dict[str, Any]:
         """What Ray's dashboard says of it."""
@@ -87,11 +96,12 @@ class FakeJob:
 
     def run(self) -> None:
         """Do as the script says; what the pod lacks fails it, as it would fail the real one."""
-        self.status = "RUNNING"
+        self.status, self.log = "RUNNING", f"{self._entrypoint} began\n"
         try:
             self._act()
         except Exception as error:
             self.message, self.status = f"{type(error).__name__}: {error}", "FAILED"
+        self.log += f"{self.status} {self.message}".rstrip() + "\n"
         self._ended = time.time()
 
     def _act(self) -> None:
@@ -122,7 +132,9 @@ class FakeJob:
         return self._files.configuration()
 
     def _report(self, config: JobConfig) -> Report:
-        return Report(config, HeadSink(self._api, self._head, self._files.variables[REPORT_ENV]))
+        return Report(
+            config, HeadSink(self._api, self._head, self._files.variables[REPORT_ENV], lambda: self.log)
+        )
 
     def _conclude(self, report: Report, config: JobConfig) -> None:
         script = self._script

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from llmworkflow.local.machine import HOST
+
 from . import pod_status
 from .api import UNAVAILABLE, Api, ApiError
 from .fates import Crashes, Evicted, Fate, ImagePullFails, NeverStarts, NotAttached, Runs
@@ -61,8 +63,10 @@ class _Rule:
 class FakeKubelet:
     """Runs in a thread; an API server that is away is asked again until it is back."""
 
-    def __init__(self, api: Api, serves: Callable[[Pod], bool], restarted: Callable[[Pod], None]) -> None:
-        self._api, self._serves, self._restarted = api, serves, restarted
+    def __init__(
+        self, api: Api, serves: Callable[[Pod], bool], restarted: Callable[[Pod], None], port: int = 0
+    ) -> None:
+        self._api, self._serves, self._restarted, self._port = api, serves, restarted, port
         self._rules: list[_Rule] = []
         self._lives: dict[str, _Life] = {}
         self._addresses = (f"198.18.{n // 250}.{n % 250 + 1}" for n in itertools.count())
@@ -104,6 +108,8 @@ class FakeKubelet:
         self._api.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady"}
         status = {"capacity": size, "allocatable": size, "conditions": [ready]}
+        status |= {"addresses": [{"type": "InternalIP", "address": HOST}]}
+        status |= {"daemonEndpoints": {"kubeletEndpoint": {"Port": self._port}}}
         self._api.patch("Node", name, None, {"status": status}, "status")
         # A new node has a taint, which a controller takes away that is not run here: it would miss the heartbeats.
         self._api.patch("Node", name, None, {"spec": {"taints": taints}})

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 import yaml
 
 from .api import eventually
+from .binaries import binary
 from .command import Person
 from .conftest import Cluster
+from .control_plane import ADMIN
 from .operator_process import MANIFESTS, OperatorProcess, install
+from .scripts import NEVER_ENDS
 from .supplies import claim
 from .workflows import NAME, left, wait_for, workflow
 
+KEYS = {"secretKeyRef": {"name": "keys", "key": "keys"}}
 POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 
@@ -76,6 +81,10 @@ def _person(cluster: Cluster, name: str, role: str, namespace: str, folder: Path
     return Person(cluster, name, namespace, home)
 
 
+def _place(person: Person) -> str:
+    return f"namespace {person.namespace} of cluster test"
+
+
 def _file(person: Person, **spec: Any) -> Path:
     """A workflow file that names no namespace."""
     content = workflow(person.namespace, **spec)
@@ -109,6 +118,17 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     assert alice.does("status", "-o", "name") == f"{named}\n"
     plan = [line.split()[:3] for line in alice.does("plan", file).splitlines()]
     assert ["tune", "fineTune", "reuse"] in plan
+    told = alice.does("events", NAME)
+    assert "tune: Starting -> Running" in told
+    assert "LLMWorkflow/viggo" in told
+    eventually(lambda: not cluster.api.list("RayJob", namespace), 30, "the jobs that are done are gone")
+    assert alice.does("logs", NAME, "tune") == "python -m llmworkflow_jobs.fine_tune began\n"
+    assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
+    assert alice.does("chat", NAME, stdin="Hello\nAgain\n") == "name(Fake)\nname(Fake)\n"
+    page = alice.home / "page.html"
+    assert alice.does("report", NAME, "-o", page) == f"{page}\n"
+    assert f"volume claim {namespace}/artifacts" in page.read_text()
+    assert "0.810" in page.read_text()
     assert alice.does("delete", NAME) == f"{named} deleted\n"
     eventually(lambda: left(cluster.api, namespace) == ["RoleBinding alice"], 60, "nothing is left")
 
@@ -130,3 +150,65 @@ def test_approval_is_the_users_own_and_needs_the_right(
     assert (record["user"], record["verified"], record["note"]) == ("alice", True, "read 20 rows")
     assert "score is Succeeded" in alice.fails("approve")
     assert bob.does("retry", "--from", "score").startswith("score: ")
+
+
+def test_kubectl_has_the_commands_as_a_plugin(alice: Person) -> None:
+    done = alice.starts(binary("kubernetes", "kubectl"), "llmwf", "status")
+    assert (done.code, done.err) == (0, f"there is no workflow in {_place(alice)}\n")
+    assert "Usage: kubectl llmwf status" in alice.starts("kubectl-llmwf", "status", "--help").out
+
+
+def test_the_doctor_tells_what_is_there_and_what_one_may_do(
+    cluster: Cluster, namespace: str, bob: Person
+) -> None:
+    ended = bob.run("doctor")
+    rows = {line.split("  ")[0]: line for line in ended.out.splitlines()}
+    assert (ended.code, ended.err) == (0, "")
+    assert " ok " in rows["rayjobs.ray.io"]
+    assert " ok " in rows["logs of jobs that run, chat"]
+    assert f"you may not approve llmworkflows.llmworkflow.io in {namespace}" in rows["approve"]
+    assert "you may not look at that" in rows["GPUs"]
+    assert "64 NVIDIA-L4" in Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
+
+
+def test_what_a_cluster_refuses_is_told_in_a_line(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, bob: Person
+) -> None:
+    assert f"no workflow other in {_place(bob)}; there are: none" in bob.fails("status", "other")
+    assert "forbidden" in bob.fails("status", "-n", "kube-system")
+    assert "has no context nowhere" in bob.fails("status", "--context", "nowhere")
+    assert "did you mean suspend?" in bob.fails("apply", _file(bob, suspended=True), code=2)
+    stages = workflow(namespace)["spec"]["stages"][:1]
+    bob.does("apply", _file(bob, stages=stages))
+    assert f"{NAME} is suspended" in bob.does("suspend")
+    assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
+    bob.does("apply", _file(bob, stages=stages))  # which does not speak of it
+    assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
+    assert bob.does("resume") == f"{NAME} goes on\n"
+    assert "serves nothing now" in bob.fails("rollback", NAME, "tune")
+
+
+def test_a_log_is_followed_until_its_job_ends(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
+) -> None:
+    claim(cluster.api, namespace, "artifacts")
+    cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
+    alice.does("apply", _file(alice, stages=workflow(namespace)["spec"]["stages"][:1]))
+    began = "python -m llmworkflow_jobs.fine_tune began\n"
+    eventually(lambda: alice.run("logs", NAME, "tune").out == began, 60, "the job prints")
+    Timer(1.0, cluster.dashboard.finish_jobs, [namespace]).start()
+    assert alice.does("logs", NAME, "tune", "-f").splitlines() == [began.strip(), "SUCCEEDED"]
+    assert "its stages are tune" in alice.fails("logs", NAME, "tuna")
+
+
+def test_an_endpoint_that_asks_for_a_key_gets_that_of_its_secret(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
+) -> None:
+    stage = {"name": "chat", "serve": {"models": [{"modelId": "viggo"}], "apiKeysFrom": KEYS}}
+    claim(cluster.api, namespace, "artifacts")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": namespace}}
+    cluster.api.create({**secret, "stringData": {"keys": "sk-1,sk-2\n"}})
+    alice.does("apply", _file(alice, stages=[stage]), "--wait")
+    assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
+    cluster.api.patch("Secret", "keys", namespace, {"stringData": {"keys": "\n"}})
+    assert "secret keys holds no key" in alice.fails("chat", NAME, "Hello")

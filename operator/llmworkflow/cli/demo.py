@@ -16,11 +16,11 @@ from rich.table import Table
 
 from llmworkflow.api.status import LLMWorkflowStatus, Metric
 from llmworkflow.api.yaml_writer import to_yaml
-from llmworkflow.cli.chat import stream
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.outcome import Outcome, outcome
 from llmworkflow.cli.run import DEFAULT_PORT, conclude, drive, read_workflow
 from llmworkflow.cli.view import View
+from llmworkflow.client.endpoint import Endpoint
 from llmworkflow.demo import grammar, own_data
 from llmworkflow.local.home import WorkflowHome, default_root
 
@@ -120,12 +120,13 @@ def _show_answers(status: LLMWorkflowStatus, rows: Path, console: Console) -> No
     """Ask the endpoint as any client would, and print the answers as they stream in."""
     assert status.serving and status.serving.url, "a ready workflow with a serving stage has an endpoint"
     console.print(f"\nAsking model {status.serving.model_id} at {status.serving.url}/v1", highlight=False)
+    endpoint = Endpoint(status.serving.url, status.serving.model_id)
     with rows.open(encoding="utf-8") as lines:
         for row in map(json.loads, islice(lines, SHOWN_ROWS)):
             console.print(f"\n  {row['input']}", markup=False, highlight=False)
             console.print("  [green]", end="")
             question = f"{row['instruction']}\n{row['input']}"
-            for piece in stream(status.serving.url, status.serving.model_id, question, MAX_TOKENS):
+            for piece in endpoint.stream(question, MAX_TOKENS):
                 console.print(piece, style="green", end="", markup=False, highlight=False)
             console.print()
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "apply": "apply",
     "status": "status",
     "logs": "logs",
+    "events": "events",
     "chat": "chat",
     "stop": "run",
     "gc": "gc",
@@ -28,6 +29,7 @@ COMMANDS = {
     "suspend": "hold",
     "resume": "hold",
     "delete": "apply",
+    "doctor": "doctor",
 }
 
 

@@ -7,7 +7,7 @@ from typing import Concatenate, ParamSpec
 import click
 
 from llmworkflow.client.errors import ClientError
-from llmworkflow.client.target import choose, is_obvious
+from llmworkflow.client.target import chosen, is_obvious
 from llmworkflow.client.workflow import Target, Workflow
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, workflows
@@ -34,10 +34,10 @@ def on_target(command: OnTarget[P]) -> Callable[P, int | None]:
         namespace = kwargs.pop("namespace")
         assert context is None or isinstance(context, str)
         assert namespace is None or isinstance(namespace, str)
-        target = choose(local, context, namespace)
-        if not is_obvious(local, context):
-            click.echo(f"in {target.place}; --local is this machine", err=True)
-        return command(target, *args, **kwargs)
+        with chosen(local, context, namespace) as target:
+            if not is_obvious(local, context):
+                click.echo(f"in {target.place}; --local is this machine", err=True)
+            return command(target, *args, **kwargs)
 
     return wrapped
 

@@ -19,6 +19,7 @@ from llmworkflow.cli.errors import DONE, FAILED, ends_well
 from llmworkflow.cli.options import NAMESPACE, find_home
 from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
+from llmworkflow.client.target import local_flag
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.local.paths import with_absolute_paths
@@ -53,7 +54,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
     applied = home.apply(workflow)
     if applied.spec.suspend:
         name = applied.metadata.name
-        console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}`")
+        console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}{local_flag()}`")
     if home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")
         return DONE if detach else follow(home, applied, console)
@@ -168,7 +169,8 @@ def start_in_background(home: WorkflowHome, file: Path, port: int, console: Cons
         time.sleep(POLL_SECONDS)
     name = home.folder.name
     console.print(
-        f"{name} runs in the background\n  llmworkflow status {name} --watch\n  llmworkflow stop {name}"
+        f"{name} runs in the background\n  llmworkflow status {name} --watch{local_flag()}\n"
+        f"  llmworkflow stop {name}"
     )
     return DONE
 

@@ -29,6 +29,10 @@ class Api:
         """Address of the API server."""
         return str(self._connection.configuration.host)
 
+    def close(self) -> None:
+        """Let go of the server."""
+        self._connection.close()
+
     def get(self, path: str) -> JsonObject | None:
         """One object, None where there is none."""
         try:
@@ -70,26 +74,21 @@ class Api:
         finally:
             response.close()
 
-    def forward(self, path: str, port: int) -> Any:
-        """A socket that leads to a port of a pod.
+    def stream(self, path: str, channels: str) -> Any:
+        """A WebSocket through the API server, such as to a port of a pod.
 
         Raises:
-            ClientError: the API server does not open one.
+            ClientError: the API server opens none.
         """
-        from kubernetes.client import ApiException
-        from kubernetes.stream.ws_client import portforward_call
+        from kubernetes.stream.ws_client import create_websocket, get_websocket_url
+        from websocket import WebSocketException
 
-        query = urlencode({"ports": port})
-        headers = {**self._headers(_JSON, path), "sec-websocket-protocol": "v4.channel.k8s.io"}
+        headers = {**self._headers(_JSON, path), "sec-websocket-protocol": channels}
+        url = get_websocket_url(f"{self.server}{path}")
         try:
-            opened = portforward_call(
-                self._connection.configuration, "GET", f"{self.server}{path}?{query}", headers=headers
-            )
-        except ApiException as error:
-            raise ClientError(
-                f"no connection to port {port} of {path}: {error.reason}; it takes the right to create pods/portforward"
-            ) from error
-        return opened.socket(port)
+            return create_websocket(self._connection.configuration, url, headers)
+        except (WebSocketException, OSError) as error:
+            raise ClientError(f"the API server does not connect to {path}: {error}") from error
 
     def _json(
         self,

@@ -1,16 +1,23 @@
 """Workflows of a cluster, through its API server."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import ANNOTATION_SUSPENDED_BY
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.client import cluster_doctor, cluster_logs, cluster_page, events
 from llmworkflow.client.api import Api
 from llmworkflow.client.connect import Connection
+from llmworkflow.client.doctor import Finding
+from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.client.errors import ClientError, RefusedError
+from llmworkflow.client.forward import reached
+from llmworkflow.client.secrets import secret_of
 from llmworkflow.kube.resources import LLM_WORKFLOW
 
 USERS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -70,10 +77,23 @@ class ClusterWorkflow:
         return True
 
     def logs(self, stage: str, follow: bool) -> Iterator[str]:
-        raise NotImplementedError
+        return cluster_logs.logs(self._api, self.load(), stage, follow)
+
+    @contextmanager
+    def endpoint(self) -> Iterator[Endpoint]:
+        workflow, serving = self.load(), self.status().serving
+        if serving is None or serving.url is None:
+            raise ClientError(f"{self.name} serves nothing now: see `llmworkflow status {self.name}`")
+        key = key_of(workflow, serving.stage, partial(secret_of, self._api, self.namespace))
+        with reached(self._api, self.namespace, serving.url) as url:
+            yield Endpoint(url, serving.model_id, key)
+
+    def events(self) -> list[JsonObject]:
+        """What happened to it and to what it runs, the latest last."""
+        return events.of_workflow(self._api, self.namespace, self.name, self.status())
 
     def page(self, now: datetime) -> str:
-        raise NotImplementedError
+        return cluster_page.page_html(self.load(), self.status(), now)
 
     def _set_suspend(self, suspend: bool, user: str | None) -> None:
         metadata = {"annotations": {ANNOTATION_SUSPENDED_BY: user}}
@@ -105,3 +125,6 @@ class Cluster:
             raise ClientError(
                 f"{self.api.server} knows no LLMWorkflow: install llmworkflow there; `llmworkflow doctor` says more"
             ) from error
+
+    def examine(self) -> Iterator[Finding]:
+        return cluster_doctor.examine(self.api, self.namespace)

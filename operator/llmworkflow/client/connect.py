@@ -26,6 +26,10 @@ class Connection:
     context: str
     namespace: str
 
+    def close(self) -> None:
+        """Let go of the API server."""
+        self.api.close()
+
 
 def kubeconfig_files() -> list[Path]:
     """The kubeconfigs of this user that say something: of $KUBECONFIG, else ~/.kube/config."""

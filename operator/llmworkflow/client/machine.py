@@ -4,14 +4,19 @@ import os
 import pwd
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.client import machine_doctor
+from llmworkflow.client.doctor import Finding
+from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
+from llmworkflow.local.secrets import Secrets
 
 LOG_POLL_SECONDS = 0.3
 
@@ -61,6 +66,14 @@ class MachineWorkflow:
                 time.sleep(LOG_POLL_SECONDS)
                 yield log.read()
 
+    @contextmanager
+    def endpoint(self) -> Iterator[Endpoint]:
+        serving = self.status().serving
+        if serving is None or serving.url is None:
+            raise LocalError(f"{self.name} serves nothing now: start it with `llmworkflow run FILE --local`")
+        key = key_of(self.load(), serving.stage, Secrets(self.home.root, self.namespace).value)
+        yield Endpoint(serving.url, serving.model_id, key)
+
     def page(self, now: datetime) -> str:
         from llmworkflow.local.page import page_html  # pyarrow takes a moment to import
 
@@ -102,6 +115,9 @@ class Machine:
         namespace = None if everywhere else self._namespace
         found = [MachineWorkflow(home) for home in workflows(self._root)]
         return [item.resource() for item in found if namespace in (None, item.namespace)]
+
+    def examine(self) -> Iterator[Finding]:
+        return machine_doctor.examine()
 
     def has_workflows(self) -> bool:
         """Whether anything was ever applied here."""

@@ -1,5 +1,8 @@
 """Chooses where a command works: where it was told to, else the cluster of the kubeconfig, else this machine."""
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.connect import connect, in_pod, kubeconfig_files
 from llmworkflow.client.errors import ClientError
@@ -11,8 +14,14 @@ def has_cluster() -> bool:
     return bool(kubeconfig_files()) or in_pod()
 
 
-def choose(local: bool, context: str | None, namespace: str | None) -> Cluster | Machine:
-    """The place that is meant.
+def local_flag() -> str:
+    """What a command that is about this machine needs to be told, where there is a cluster, too."""
+    return " --local" if has_cluster() else ""
+
+
+@contextmanager
+def chosen(local: bool, context: str | None, namespace: str | None) -> Iterator[Cluster | Machine]:
+    """The place that is meant, for as long as the block lasts.
 
     Raises:
         ClientError: the options contradict each other, or the kubeconfig cannot be used.
@@ -20,8 +29,10 @@ def choose(local: bool, context: str | None, namespace: str | None) -> Cluster |
     if local and context:
         raise ClientError("--local is this machine, and --context a cluster: give one of them")
     if local or not (context or has_cluster()):
-        return Machine(namespace)
-    return Cluster(connect(context), namespace)
+        yield Machine(namespace)
+        return
+    with closing(connect(context)) as connection:
+        yield Cluster(connection, namespace)
 
 
 def is_obvious(local: bool, context: str | None) -> bool:

@@ -1,12 +1,15 @@
 """What commands may see and do, wherever workflows live."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.client.doctor import Finding
+from llmworkflow.client.endpoint import Endpoint
 
 
 class Workflow(Protocol):
@@ -47,6 +50,13 @@ class Workflow(Protocol):
     def logs(self, stage: str, follow: bool) -> Iterator[str]:
         """What the latest attempt of a stage printed, in pieces."""
 
+    def endpoint(self) -> AbstractContextManager[Endpoint]:
+        """What it serves, within reach of this machine.
+
+        Raises:
+            ClientError, LocalError: it serves nothing now, or the way there is closed.
+        """
+
     def page(self, now: datetime) -> str:
         """The page that an approver decides from."""
 
@@ -67,3 +77,6 @@ class Target(Protocol):
 
     def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
         """The workflows of the namespace, or of all, as kubectl shows them."""
+
+    def examine(self) -> Iterator[Finding]:
+        """What is there that workflows need."""

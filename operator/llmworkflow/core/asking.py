@@ -111,8 +111,8 @@ def _refuse_second(workflow: LLMWorkflow, status: LLMWorkflowStatus, verb: Verb)
     for request in waiting(workflow, status):
         if request.verb is verb:
             raise NothingToDoError(
-                f"{verb} of stage {request.stage} was asked for and waits to be carried out, "
-                f"which needs a running {workflow.metadata.name}: start it with `llmworkflow run`"
+                f"{verb} of stage {request.stage} was asked for and waits to be carried out: by the operator of "
+                "its cluster, or on one machine by `llmworkflow run`"
             )
 
 

@@ -35,6 +35,8 @@ EVENT = Resource("v1", "Event", "events")
 POD = Resource("v1", "Pod", "pods")
 NODE = Resource("v1", "Node", "nodes", namespaced=False)
 CLAIM = Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+SERVICE = Resource("v1", "Service", "services")
+SECRET = Resource("v1", "Secret", "secrets")
 LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN = {resource.kind: resource for resource in (RAY_JOB, RAY_SERVICE)}

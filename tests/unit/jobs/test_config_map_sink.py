@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from llmworkflow_jobs import config_map_sink
+from llmworkflow_jobs import config_map_sink, own_log
 from llmworkflow_jobs.config_map_sink import ConfigMapSink
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import open_sink
@@ -55,6 +55,11 @@ class Scripted(ConfigMapSink):
         return answer, "told so"
 
 
+@pytest.fixture(autouse=True)
+def _log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_log, "tail", lambda: "the end\n")
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
@@ -63,10 +68,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_report_is_one_entry_of_the_config_map(clock: Clock) -> None:
+def test_report_is_one_entry_of_the_config_map_beside_the_end_of_the_log(clock: Clock) -> None:
     sink = Scripted(200)
+    sink.write(RUNNING)
     sink.write(DONE)
-    assert sink.bodies == [{"data": {"report.json": DONE}}]
+    assert sink.bodies == [
+        {"data": {"report.json": RUNNING}},
+        {"data": {"report.json": DONE, "log.txt": "the end\n"}},
+    ]
 
 
 def test_progress_is_written_now_and_then(clock: Clock) -> None:
@@ -169,6 +178,6 @@ def test_pod_patches_with_its_token_and_trusts_its_authority(requests: list[Any]
             "/api/v1/namespaces/team/configmaps/viggo-tune-report",
             "Bearer of the pod",
             "application/merge-patch+json",
-            {"data": {"report.json": DONE}},
+            {"data": {"report.json": DONE, "log.txt": "the end\n"}},
         )
     ]

@@ -1,0 +1,31 @@
+"""`events`: what happened to a workflow."""
+
+from datetime import UTC, datetime
+
+import click
+
+from llmworkflow.cli.apply import on_cluster
+from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.options import on_target
+from llmworkflow.cli.view import age, columns, show
+from llmworkflow.client.events import time_of
+from llmworkflow.client.workflow import Target
+
+
+@click.command()
+@click.argument("name")
+@ends_well
+@on_target
+def events(target: Target, name: str) -> None:
+    """Show what happened to workflow NAME on the cluster, and to the jobs, endpoints and pods that it runs now."""
+    table, now = columns("AGE", "TYPE", "OBJECT", "REASON", "MESSAGE"), datetime.now(UTC)
+    for event in on_cluster(target).workflow(name).events():
+        about = event["involvedObject"]
+        table.add_row(
+            age(time_of(event), now),
+            event.get("type", ""),
+            f"{about['kind']}/{about['name']}",
+            event.get("reason", ""),
+            (event.get("message") or "").strip(),
+        )
+    show(table)

@@ -1,0 +1,85 @@
+"""Talks to an endpoint as OpenAI's clients do."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmworkflow.api.spec.common import SecretKeySource
+from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.client.errors import ClientError
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+TIMEOUT_SECONDS = 300  # between two pieces of an answer; the first may wait for an engine to load
+_DATA, _DONE = "data:", "[DONE]"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint that this machine reaches."""
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+
+    def stream(self, message: str, max_tokens: int) -> Iterator[str]:
+        """The pieces of the model's answer, as they come.
+
+        Raises:
+            ClientError: the endpoint does not answer.
+        """
+        body = {"model": self.model, "messages": [{"role": "user", "content": message}]}
+        for line in self._lines({**body, "max_tokens": max_tokens, "stream": True}):
+            text = line.decode().strip().removeprefix(_DATA).strip()
+            if text and text != _DONE:
+                yield from _pieces(json.loads(text))
+
+    def _lines(self, body: dict[str, Any]) -> Iterator[bytes]:
+        from urllib3 import PoolManager
+        from urllib3.exceptions import HTTPError
+
+        headers = {"content-type": "application/json"}
+        if self.key:
+            headers["authorization"] = f"Bearer {self.key}"
+        try:
+            with PoolManager(retries=False, timeout=TIMEOUT_SECONDS) as http:
+                response = http.request(
+                    "POST",
+                    f"{self.url}/v1/chat/completions",
+                    body=json.dumps(body),
+                    headers=headers,
+                    preload_content=False,
+                )
+                if response.status != 200:
+                    raise ClientError(f"{self.url} answers {response.status}: {_complaint(response.read())}")
+                yield from response
+        except HTTPError as error:
+            raise ClientError(f"{self.url} did not answer: {error}") from error
+
+
+def key_of(workflow: LLMWorkflow, stage: str, secret: Callable[[SecretKeySource], str]) -> str | None:
+    """A key of the endpoint: of the environment, else the first of the Secret that it reads its keys from."""
+    serve = next((item.serve for item in workflow.spec.stages if item.name == stage), None)
+    if KEY_VARIABLE in os.environ or serve is None or serve.api_keys_from is None:
+        return os.environ.get(KEY_VARIABLE)
+    keys = secret(serve.api_keys_from).replace(",", "\n").split()
+    if not keys:
+        name = serve.api_keys_from.secret_key_ref.name
+        raise ClientError(f"secret {name} holds no key: write one a line into it")
+    return keys[0]
+
+
+def _pieces(event: dict[str, Any]) -> Iterator[str]:
+    if "error" in event:
+        raise ClientError(f"the endpoint broke off: {event['error'].get('message', event['error'])}")
+    for choice in event.get("choices", []):
+        if content := choice.get("delta", {}).get("content"):
+            yield content
+
+
+def _complaint(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return content[:300].decode(errors="replace")

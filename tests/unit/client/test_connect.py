@@ -1,0 +1,87 @@
+"""Where commands work, and as whom."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from llmworkflow.client.cluster import Cluster
+from llmworkflow.client.connect import connect, kubeconfig_files
+from llmworkflow.client.errors import ClientError
+from llmworkflow.client.machine import Machine
+from llmworkflow.client.target import chosen, is_obvious
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters:
+- {name: one, cluster: {server: "https://one.example"}}
+- {name: two, cluster: {server: "https://two.example"}}
+users:
+- {name: someone, user: {token: secret}}
+contexts:
+- {name: first, context: {cluster: one, user: someone, namespace: team}}
+- {name: second, context: {cluster: two, user: someone}}
+current-context: first
+"""
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "kubeconfig"
+    path.write_text(KUBECONFIG)
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join([str(tmp_path / "absent"), str(path)]))
+    monkeypatch.setenv("LLMWORKFLOW_HOME", str(tmp_path / "home"))
+    return path
+
+
+def test_a_kubeconfig_means_its_current_context(kubeconfig: Path) -> None:
+    assert kubeconfig_files() == [kubeconfig]
+    with chosen(local=False, context=None, namespace=None) as target:
+        assert isinstance(target, Cluster)
+        assert target.api.server == "https://one.example"
+        assert target.place == "namespace team of cluster first"
+
+
+def test_a_context_and_a_namespace_are_taken_as_told(kubeconfig: Path) -> None:
+    with chosen(local=False, context="second", namespace=None) as target:
+        assert isinstance(target, Cluster)
+        assert (target.api.server, target.namespace) == ("https://two.example", "default")
+    with chosen(local=False, context=None, namespace="other") as target:
+        assert isinstance(target, Cluster)
+        assert target.namespace == "other"
+    with pytest.raises(ClientError, match="has no context third; it has first, second"):
+        connect("third")
+
+
+def test_local_means_this_machine(kubeconfig: Path) -> None:
+    with chosen(local=True, context=None, namespace=None) as target:
+        assert isinstance(target, Machine)
+    with pytest.raises(ClientError, match="give one of them"), chosen(True, "first", None):
+        pass
+
+
+def test_without_a_kubeconfig_it_is_this_machine() -> None:
+    assert kubeconfig_files() == []  # as the tests' own, which is empty
+    with chosen(local=False, context=None, namespace=None) as target:
+        assert isinstance(target, Machine)
+    with pytest.raises(ClientError, match="there is no kubeconfig"), chosen(False, "first", None):
+        pass
+
+
+def test_the_place_is_told_where_both_have_workflows(kubeconfig: Path, tmp_path: Path) -> None:
+    assert is_obvious(local=False, context=None)
+    applied = tmp_path / "home" / "workflows" / "default" / "viggo" / "workflow.json"
+    applied.parent.mkdir(parents=True)
+    applied.touch()
+    assert not is_obvious(local=False, context=None)
+    assert is_obvious(local=True, context=None)
+    assert is_obvious(local=False, context="first")
+
+
+def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path) -> None:
+    kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+    with pytest.raises(ClientError, match="the kubeconfig cannot be used"):
+        connect(None)

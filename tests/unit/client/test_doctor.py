@@ -1,0 +1,92 @@
+"""What `doctor` finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmworkflow.client.cluster_doctor import examine
+from llmworkflow.client.doctor import Finding, Health, version_of, worst
+
+from .scripted_api import ScriptedApi, refused
+
+KINDS = [{"resources": [{"name": "llmworkflows"}]}, {"resources": [{"name": "rayjobs"}]}]
+RIGHTS = 9
+
+
+def deployment(name: str, image: str, ready: int = 1) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "system", "name": name},
+        "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+        "status": {"readyReplicas": ready},
+    }
+
+
+def node(product: str, gpus: int) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": {"nvidia.com/gpu.product": product}},
+        "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}},
+    }
+
+
+OPERATOR = [deployment("llmworkflow", "llmworkflow:0.1.0")]
+KUBERAY = [deployment("kuberay", "quay.io/kuberay/operator:v1.6.2")]
+NODES = [node("NVIDIA-L4", 4), node("NVIDIA-L4", 4), {"metadata": {}, "status": {}}]
+
+
+def found(
+    version: str = "v1.34.4",
+    kinds: Any = KINDS,
+    operator: Any = OPERATOR,
+    kuberay: Any = KUBERAY,
+    nodes: Any = NODES,
+    allowed: bool = True,
+) -> dict[str, Finding]:
+    api = ScriptedApi(
+        get=[{"gitVersion": version}, *kinds],
+        items=[operator, kuberay, nodes],
+        create=[{"status": {"allowed": allowed}}] * RIGHTS,
+    )
+    return {finding.subject: finding for finding in examine(api, "team")}  # type: ignore[arg-type]
+
+
+def test_a_cluster_that_is_well() -> None:
+    findings = found()
+    assert worst(list(findings.values())) is Health.GOOD
+    assert findings["GPUs"].told == "8 NVIDIA-L4"
+    assert findings["operator"].told == "system/llmworkflow, llmworkflow:0.1.0, 1 ready"
+    assert findings["approve"].told == "you may approve llmworkflows.llmworkflow.io in team"
+
+
+@pytest.mark.parametrize(
+    ("case", "subject", "health", "word"),
+    [
+        ({"version": "v1.29.1"}, "Kubernetes", Health.BAD, "1.30"),
+        ({"kinds": [None, KINDS[1]]}, "llmworkflows.llmworkflow.io", Health.BAD, "helm install llmworkflow"),
+        ({"kinds": [KINDS[0], None]}, "rayjobs.ray.io", Health.BAD, "install KubeRay"),
+        ({"operator": []}, "operator", Health.BAD, "helm install"),
+        ({"operator": [deployment("llmworkflow", "i", 0)]}, "operator", Health.BAD, "kubectl logs -n system"),
+        ({"operator": refused(403)}, "operator", Health.UNSURE, "admin of the cluster"),
+        ({"kuberay": [deployment("kuberay", "operator:v1.3.2")]}, "KubeRay", Health.BAD, "upgrade"),
+        ({"kuberay": [deployment("kuberay", "operator:latest", 0)]}, "KubeRay", Health.BAD, "log"),
+        ({"kuberay": []}, "KubeRay", Health.UNSURE, "runs"),
+        ({"nodes": []}, "GPUs", Health.POOR, "device plugin"),
+        ({"allowed": False}, "approve", Health.POOR, "role `admin` in namespace team"),
+        ({"allowed": False}, "plan, apply", Health.POOR, "role `edit`"),
+    ],
+)
+def test_each_trouble_comes_with_its_remedy(
+    case: dict[str, Any], subject: str, health: Health, word: str
+) -> None:
+    finding = found(**case)[subject]
+    assert finding.health is health
+    assert word in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("v1.34.4", (1, 34)), ("1.30+", (1, 30)), ("v1.6.2-rc.0", (1, 6)), ("latest", None), ("sha-1", None)],
+)
+def test_versions(text: str, version: tuple[int, int] | None) -> None:
+    assert version_of(text) == version
