@@ -168,6 +168,7 @@ class FakeKubelet:
         lived = time.monotonic() - life.started
         match fate:
             case Evicted(after, why) if lived >= after:
+                self._restarted(pod)  # what takes its place knows as little
                 return pod_status.evicted(pod, life.since, why)
             case Crashes(after) if lived >= after:
                 return self._crashed(pod, life, fate)

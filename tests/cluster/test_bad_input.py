@@ -15,7 +15,7 @@ from .fates import OUT_OF_MEMORY, Evicted
 from .job_journeys import runs, tune
 from .journeys import Journey, Played, play, selected, shows
 from .scene import SECONDS, Scene, eventually
-from .scripts import DIES, Failure, JobScript
+from .scripts import DIES, NEVER_ENDS, Failure, JobScript
 from .service_journeys import chat
 
 TROUBLES: list[Journey] = []
@@ -115,11 +115,13 @@ def job_that_dies_without_a_word(scene: Scene) -> None:
 
 @shows(TROUBLES)
 def head_that_is_evicted(scene: Scene) -> None:
-    runs(scene, JobScript(seconds=3600), JobScript())
-    scene.cluster.kubelet.tell(scene.namespace, Evicted(after=6), times=1, node_type="head")
+    runs(scene, NEVER_ENDS, JobScript())
+    submitted = scene.cluster.dashboard.submissions[scene.namespace, "tune"]
     scene.begin(tune())
-    scene.until("tune", S.RUNNING)
-    assert scene.until("tune", S.SUCCEEDED)["attempt"] == 2
+    eventually(lambda: submitted, SECONDS, "it runs")
+    scene.cluster.kubelet.tell(scene.namespace, Evicted(after=0), times=1, node_type="head")
+    scene.until("tune", S.SUCCEEDED)
+    assert len(submitted) == 2, "it began anew on another head, from its last checkpoint"
 
 
 @shows(TROUBLES)

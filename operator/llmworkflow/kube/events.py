@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import PendingReason
+from llmworkflow.api.names import PendingReason, Reason
 from llmworkflow.api.spec.workflow import API_VERSION, KIND
-from llmworkflow.api.status import LLMWorkflowStatus, StageState
+from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
 from llmworkflow.core.actions import Transition
 from llmworkflow.kube.client import FIELD_MANAGER
 
@@ -41,8 +41,14 @@ def of_troubles(before: LLMWorkflowStatus, after: LLMWorkflowStatus) -> Iterator
     """What stages wait for that did not wait for it before."""
     known = {stage.name: stage.reason for stage in before.stages}
     for stage in after.stages:
-        if stage.reason in _TROUBLES and stage.reason != known.get(stage.name):
+        if _in_trouble(stage) and stage.reason != known.get(stage.name):
             yield Told(stage.reason, f"{stage.name}: {stage.message}")
+
+
+def _in_trouble(stage: StageStatus) -> bool:
+    """Whether something has to be mended before the stage goes on: its pods', or the spec that makes none."""
+    unmade = stage.state is StageState.WAITING and stage.reason == Reason.INVALID_SPEC
+    return unmade or stage.reason in _TROUBLES
 
 
 def events_of(metadata: JsonObject, told: Iterable[Told], now: datetime) -> list[JsonObject]:

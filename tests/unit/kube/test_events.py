@@ -12,10 +12,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 METADATA = {"name": "viggo", "namespace": "team", "uid": "u", "resourceVersion": "1"}
 
 
-def status(reason: str, message: str = "") -> LLMWorkflowStatus:
-    stage = StageStatus(
-        name="tune", kind="fineTune", state=StageState.STARTING, reason=reason, message=message
-    )
+def status(reason: str, message: str = "", state: StageState = StageState.STARTING) -> LLMWorkflowStatus:
+    stage = StageStatus(name="tune", kind="fineTune", state=state, reason=reason, message=message)
     return LLMWorkflowStatus(stages=[stage])
 
 
@@ -35,6 +33,12 @@ def test_what_a_stage_waits_for_is_told_once() -> None:
     assert list(of_troubles(status("PodsPending"), waits)) == [Told("SecretMissing", "tune: create it")]
     assert list(of_troubles(waits, status("SecretMissing", "create it!"))) == []
     assert list(of_troubles(waits, status("JobRunning"))) == []
+
+
+def test_a_spec_of_which_nothing_can_be_made_is_told() -> None:
+    waits = status("InvalidSpec", "no such profile", StageState.WAITING)
+    assert list(of_troubles(LLMWorkflowStatus(), waits)) == [Told("InvalidSpec", "tune: no such profile")]
+    assert list(of_troubles(waits, waits)) == []
 
 
 def test_events_of_one_moment_have_names_of_their_own() -> None:
