@@ -13,7 +13,7 @@ from .api import condition, eventually
 from .conftest import Cluster
 from .operator_process import OperatorProcess, install
 from .scripts import NEVER_ENDS, JobScript
-from .workflows import NAME, begin, states, told, wait_for, workflow
+from .workflows import BESIDE, NAME, begin, beside, states, told, wait_for, workflow
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -28,19 +28,6 @@ def operators(cluster: Cluster, tmp_path: Path) -> Iterator[list[OperatorProcess
     yield found
     for operator in found:
         operator.stop()
-
-
-BESIDE = ("ConfigMap", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
-
-
-def beside(cluster: Cluster, namespace: str) -> set[tuple[str, str]]:
-    """What the operator made beside the children."""
-    ours = {"app.kubernetes.io/managed-by": "llmworkflow"}
-    return {
-        (kind, item["metadata"]["name"])
-        for kind in BESIDE
-        for item in cluster.api.list(kind, namespace, ours)
-    }
 
 
 def reported(cluster: Cluster, namespace: str) -> bool:
@@ -146,13 +133,13 @@ def test_what_stands_beside_a_job_is_restored_and_what_is_left_over_goes(
     cluster.dashboard.script_job(namespace, "tune", JobScript(seconds=8))
     begin(cluster, namespace)
     in_state(cluster, namespace, "tune", "Running")
-    before = beside(cluster, namespace)
+    before = beside(cluster.api, namespace)
     assert {kind for kind, _ in before} == set(BESIDE)
     eventually(lambda: reported(cluster, namespace), 30, "the job began")
     for kind, name in before:
         if kind != "ServiceAccount":  # whose tokens would end with it
             cluster.api.delete(kind, name, namespace)
-    eventually(lambda: beside(cluster, namespace) >= before, 30, "all of it is there again")
+    eventually(lambda: beside(cluster.api, namespace) >= before, 30, "all of it is there again")
     wait_for(cluster, namespace, "Ready", seconds=120)
     assert_each_ran_once(cluster, namespace)
 
@@ -160,7 +147,7 @@ def test_what_stands_beside_a_job_is_restored_and_what_is_left_over_goes(
         (service,) = cluster.api.list("RayService", namespace)
         pods = [service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]]
         mounted = {v["configMap"]["name"] for pod in pods for v in pod["spec"]["volumes"] if "configMap" in v}
-        found = {name for kind, name in beside(cluster, namespace) if kind == "ConfigMap"}
+        found = {name for kind, name in beside(cluster.api, namespace) if kind == "ConfigMap"}
         return {name for name in found - mounted if "-report-" not in name}
 
     eventually(lambda: not left_over(), 60, "only what serves is left")

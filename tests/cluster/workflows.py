@@ -11,6 +11,7 @@ from .supplies import claim
 
 NAME = "viggo"
 SECONDS = 90
+BESIDE = ("ConfigMap", "ServiceAccount", "Role", "RoleBinding", "NetworkPolicy")
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 _STAGES: list[dict[str, Any]] = [
@@ -81,6 +82,12 @@ def states(api: Api, namespace: str, name: str = NAME) -> dict[str, str]:
     """The states of the stages, by name."""
     found = api.get("LLMWorkflow", name, namespace) or {}
     return {stage["name"]: stage["state"] for stage in found.get("status", {}).get("stages", [])}
+
+
+def beside(api: Api, namespace: str) -> set[tuple[str, str]]:
+    """Kind and name of what the operator made beside the children."""
+    ours = {"app.kubernetes.io/managed-by": "llmworkflow"}
+    return {(kind, item["metadata"]["name"]) for kind in BESIDE for item in api.list(kind, namespace, ours)}
 
 
 def left(api: Api, namespace: str) -> list[str]:

@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient
 
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.kube import metrics
+from llmworkflow.kube.audit import Audit
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api, connect
 from llmworkflow.kube.companions import COMPANIONS, CompanionWatch, Place
@@ -68,6 +69,8 @@ class Operator:
             for resource in COMPANIONS
             for namespace in settings.namespaces or [""]
         ]
+        closed = settings.jobs.network_policy
+        self._audit = Audit(api, self._cache, settings.namespaces or [""], self._gone, closed)
         registry = make_registry(self._queue.add, self._reconciler.wrote)
         self._workflows = WorkflowWatch(api, registry, settings.namespaces)
         self._health = Health(lambda: self._queue.age, self._missing, self._role)
@@ -94,6 +97,7 @@ class Operator:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._leadership.run())
             tasks.create_task(self._mind_kuberay())
+            tasks.create_task(self._audit.run())
 
     async def _mind_kuberay(self) -> None:
         while True:
@@ -110,6 +114,7 @@ class Operator:
     def _missed(self) -> None:
         self._executor.forget()
         self._reports.all_changed()
+        self._audit.due()
 
     def _gone(self, place: Place, key: Key) -> None:
         self._upkeep.gone(place, key)

@@ -11,9 +11,11 @@ from llmworkflow.core.revision import digest
 from llmworkflow.render.ray_settings import chosen_ray
 from llmworkflow.render.settings import Settings
 from llmworkflow.render.stage_context import (
+    CLOSED,
     StageContext,
     account_name,
     companion_name,
+    endpoint_purpose,
     metadata,
     report_name,
     workflow_labels,
@@ -37,7 +39,7 @@ def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, st
         yield _shared(workflow, "role", name, reports=reports)
     yield _job_code(workflow, code)
     if settings.network_policy:
-        closed, labels = companion_name(workflow, "closed"), workflow_labels(workflow)
+        closed, labels = companion_name(workflow, CLOSED), workflow_labels(workflow)
         yield _shared(workflow, "network-policy", closed, labels=labels, operators=settings.operators)
     if name in accounts:
         yield _shared(workflow, "service-account", name)
@@ -52,7 +54,7 @@ def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
     if context.stage.serve is None:
         yield _own(context, "report", report_name(context.workflow, context.stage.name))
     elif context.settings.network_policy:
-        name = companion_name(context.workflow, f"{context.stage.name}-endpoint")
+        name = companion_name(context.workflow, endpoint_purpose(context.stage.name))
         clients = context.settings.serve_from
         yield _own(context, "endpoint-policy", name, labels=context.selector, clients=clients)
 

@@ -13,6 +13,9 @@ from llmworkflow.core.revision import digest
 from llmworkflow.render.ray_settings import effective_ray, stage_named
 from llmworkflow.render.settings import Settings
 
+ACCOUNT, CLOSED = "head", "closed"
+"""Purposes of objects beside the children, in their names: the heads' account with its rights, and their network."""
+
 
 @dataclass(frozen=True)
 class StageContext:
@@ -54,18 +57,33 @@ class StageContext:
 
 
 def companion_name(workflow: LLMWorkflow, purpose: str) -> str:
-    """Name of an object beside the children; the digest tells it from those of others, whatever their names."""
-    return f"{workflow.metadata.name}-{purpose}-{digest(workflow.metadata.uid)[:8]}"
+    """Name of an object beside the children."""
+    return name_beside(workflow.metadata.name, workflow.metadata.uid, purpose)
+
+
+def name_beside(workflow: str, uid: str, purpose: str) -> str:
+    """The same, by name and uid; the digest tells it from those of others, whatever their names."""
+    return f"{workflow}-{purpose}-{digest(uid)[:8]}"
 
 
 def account_name(workflow: LLMWorkflow) -> str:
     """Name of the service account of the heads, and of what gives it leave."""
-    return companion_name(workflow, "head")
+    return companion_name(workflow, ACCOUNT)
 
 
 def report_name(workflow: LLMWorkflow, stage: str) -> str:
     """Name of the ConfigMap that the jobs of a stage report to."""
-    return companion_name(workflow, f"{stage}-report")
+    return companion_name(workflow, report_purpose(stage))
+
+
+def report_purpose(stage: str) -> str:
+    """What it is there for, as its name says."""
+    return f"{stage}-report"
+
+
+def endpoint_purpose(stage: str) -> str:
+    """The same of the policy that lets clients in."""
+    return f"{stage}-endpoint"
 
 
 def workflow_labels(workflow: LLMWorkflow) -> dict[str, str]:
