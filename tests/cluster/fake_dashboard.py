@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from llmworkflow.api.names import LABEL_STAGE
 from llmworkflow.local.machine import HOST
 
-from . import fake_tail
+from . import fake_state, fake_tail
 from .api import UNAVAILABLE, Api
 from .fake_endpoint import CHAT, STREAM, is_admitted, respond
 from .fake_job import FakeJob
@@ -187,7 +187,7 @@ class FakeDashboard:
             return Answer(200, [job.details(identity) for identity, job in cluster.jobs.items()])
         if path.startswith(_JOBS):
             return cluster.job(method, *path.removeprefix(f"{_JOBS}/").split("/"))
-        return Answer(404, "404: Not Found")
+        return Answer(*fake_state.respond(path, cluster.of_service))
 
     def _endpoint(self, cluster: Cluster, head: Pod, path: str, headers: Any, body: bytes) -> Answer:
         if not self._has_served(cluster):

@@ -81,6 +81,10 @@ def _person(cluster: Cluster, name: str, role: str, namespace: str, folder: Path
     return Person(cluster, name, namespace, home)
 
 
+def _rows(table: str) -> list[list[str]]:
+    return [line.split()[:2] for line in table.splitlines()]
+
+
 def _place(person: Person) -> str:
     return f"namespace {person.namespace} of cluster test"
 
@@ -123,6 +127,7 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     assert "LLMWorkflow/viggo" in told
     eventually(lambda: not cluster.api.list("RayJob", namespace), 30, "the jobs that are done are gone")
     assert alice.does("logs", NAME, "tune") == "python -m llmworkflow_jobs.fine_tune began\n"
+    assert alice.does("logs", NAME, "chat") == "the fake engine is up\n"
     assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
     assert alice.does("chat", NAME, stdin="Hello\nAgain\n") == "name(Fake)\nname(Fake)\n"
     page = alice.home / "page.html"
@@ -169,6 +174,23 @@ def test_the_doctor_tells_what_is_there_and_what_one_may_do(
     assert f"you may not approve llmworkflows.llmworkflow.io in {namespace}" in rows["approve"]
     assert "you may not look at that" in rows["GPUs"]
     assert "64 NVIDIA-L4" in Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
+
+
+def test_whoever_may_only_look_is_told_what_is_closed(
+    cluster: Cluster, namespace: str, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    bob = _person(cluster, "bob", "view", namespace, tmp_path)
+    stages = workflow(namespace)["spec"]["stages"]
+    claim(cluster.api, namespace, "artifacts")
+    cluster.dashboard.script_job(namespace, "score", NEVER_ENDS)
+    cluster.api.create(workflow(namespace, stages=stages[:2]))
+    eventually(lambda: ["score", "Running"] in _rows(bob.does("status", NAME)), 60, "the second stage runs")
+    eventually(lambda: len(cluster.api.list("RayJob", namespace)) == 1, 30, "the first job is gone")
+    assert bob.does("logs", NAME, "tune") == "python -m llmworkflow_jobs.fine_tune began\n"
+    assert "secrets" in bob.fails("logs", NAME, "score")
+    assert "tune: Starting -> Running" in bob.does("events", NAME)
+    assert "cannot patch" in bob.fails("cancel", NAME, "score")
+    assert "role `edit`" in bob.does("doctor")
 
 
 def test_what_a_cluster_refuses_is_told_in_a_line(

@@ -1,15 +1,15 @@
 """What a stage printed on a cluster: from the dashboard of its Ray cluster, or the end of it, which its report kept."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Thread
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import LABEL_STAGE, LABEL_WORKFLOW
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.client.api import Api
+from llmworkflow.client.dashboard import Dashboard
 from llmworkflow.client.errors import ClientError
 from llmworkflow.client.forward import forwarded
 from llmworkflow.client.secrets import secret_value
@@ -20,12 +20,11 @@ DASHBOARD_PORT = 8265
 KEPT = "log.txt"  # entry of the report's ConfigMap
 TOKEN_VARIABLE = "RAY_AUTH_TOKEN"  # noqa: S105  its name
 _NODE_TYPE = "ray.io/node-type"
-_JOBS = "/api/jobs/"
-_TIMEOUT_SECONDS = 30
+_ENDED = None  # in a queue: one more log has come to its end
 
 
 def logs(api: Api, workflow: LLMWorkflow, stage: str, follow: bool) -> Iterator[str]:
-    """The log of the stage's newest job, in pieces.
+    """The log of the stage's newest job, or of the replicas of its endpoint, in pieces.
 
     Raises:
         ClientError: there is none, or it cannot be reached.
@@ -34,9 +33,11 @@ def logs(api: Api, workflow: LLMWorkflow, stage: str, follow: bool) -> Iterator[
     if heads:
         newest = max(heads, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         with _dashboard(api, newest) as dashboard:
-            job = dashboard.newest_job()
-            if job:
+            if job := dashboard.newest_job():
                 yield from dashboard.follow(job) if follow else [dashboard.log(job)]
+                return
+            if replicas := dashboard.replicas():
+                yield from _interleaved([dashboard.replica_log(replica, follow) for replica in replicas])
                 return
     kept = _kept(api, workflow, stage)
     if not kept:
@@ -54,6 +55,31 @@ def pods_of(api: Api, workflow: LLMWorkflow, stage: str) -> Sequence[JsonObject]
     return [pod for pod in found if pod.get("status", {}).get("phase") == "Running"]
 
 
+def _interleaved(logs: Sequence[Iterator[str]]) -> Iterator[str]:
+    """The lines of several logs, as they come; one alone in its order."""
+    lines = SimpleQueue[str | None | Exception]()
+
+    def read(log: Iterator[str]) -> None:
+        try:
+            for line in log:
+                lines.put(line)
+        except ClientError as error:
+            lines.put(error)
+        lines.put(_ENDED)
+
+    for log in logs:
+        Thread(target=read, args=(log,), daemon=True).start()
+    left = len(logs)
+    while left:
+        line = lines.get()
+        if isinstance(line, Exception):
+            raise line
+        if line is _ENDED:
+            left -= 1
+        else:
+            yield line
+
+
 def _is_head(pod: JsonObject) -> bool:
     return bool(pod["metadata"]["labels"].get(_NODE_TYPE) == "head")
 
@@ -66,7 +92,7 @@ def _kept(api: Api, workflow: LLMWorkflow, stage: str) -> str:
 
 
 @contextmanager
-def _dashboard(api: Api, head: JsonObject) -> Iterator["_Dashboard"]:
+def _dashboard(api: Api, head: JsonObject) -> Iterator[Dashboard]:
     """The dashboard on a head, with the token that the head was started with."""
     metadata, headers = head["metadata"], {}
     for entry in head["spec"]["containers"][0].get("env", []):
@@ -75,51 +101,4 @@ def _dashboard(api: Api, head: JsonObject) -> Iterator["_Dashboard"]:
             token = secret_value(api, metadata["namespace"], source["name"], source["key"])
             headers["authorization"] = f"Bearer {token}"
     with forwarded(api, metadata["namespace"], metadata["name"], DASHBOARD_PORT) as url:
-        yield _Dashboard(url, headers)
-
-
-@dataclass(frozen=True)
-class _Dashboard:
-    """The dashboard of a Ray cluster."""
-
-    url: str
-    headers: Mapping[str, str]
-
-    def newest_job(self) -> str | None:
-        """The job that was submitted last."""
-        jobs = [job for job in json.loads(self._get(_JOBS)) if job.get("submission_id")]
-        newest = max(jobs, key=lambda job: job.get("start_time") or 0, default=None)
-        return str(newest["submission_id"]) if newest else None
-
-    def log(self, job: str) -> str:
-        """All that a job has printed."""
-        return str(json.loads(self._get(f"{_JOBS}{job}/logs"))["logs"])
-
-    def follow(self, job: str) -> Iterator[str]:
-        """What a job has printed and prints, until it ends."""
-        from websocket import WebSocketConnectionClosedException, WebSocketException, create_connection
-
-        headers = [f"{name}: {value}" for name, value in self.headers.items()]
-        address = self.url.replace("http://", "ws://", 1)
-        try:
-            with closing(create_connection(f"{address}{_JOBS}{job}/logs/tail", header=headers)) as log:
-                while piece := log.recv():
-                    yield piece if isinstance(piece, str) else piece.decode(errors="replace")
-        except WebSocketConnectionClosedException:
-            return  # the head has ended, and with it the job
-        except (OSError, WebSocketException) as error:
-            raise ClientError(f"the log of job {job} cannot be followed: {error}") from error
-
-    def _get(self, path: str) -> Any:
-        from urllib3 import PoolManager
-        from urllib3.exceptions import HTTPError
-
-        try:
-            with PoolManager(timeout=_TIMEOUT_SECONDS, retries=False) as http:
-                answer = http.request("GET", f"{self.url}{path}", headers=self.headers)
-        except HTTPError as error:
-            raise ClientError(f"the dashboard of the Ray cluster does not answer: {error}") from error
-        if answer.status != 200:
-            told = answer.data.decode(errors="replace")[:300]
-            raise ClientError(f"the dashboard of the Ray cluster answers {answer.status} {told}")
-        return answer.data
+        yield Dashboard(url, headers)
