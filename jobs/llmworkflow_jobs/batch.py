@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llmworkflow_jobs import comparison, replay, report, rows, sampling, storage
+from llmworkflow_jobs import comparison, postprocess, replay, report, rows, sampling, storage
 from llmworkflow_jobs.batch_plan import Plan, prepare
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
@@ -44,12 +44,14 @@ def main(config: JobConfig, report: Report) -> None:
     answers = _answers(plan, plan.model, config, report)
     seconds = time.monotonic() - started
 
-    results = _results(plan, answers)
+    results = _results(plan, answers, config)
+    _check_answered(results)
     base = _base_results(plan, config, report)
     terms = _terms(plan, config, report)
     metrics = score(plan, results, base, terms, config) | _counts(results) | plan.overlap
     metrics |= _rates(results, seconds)
     _write(results, rows.FOLDER, config)
+    _copy(results, config)
     if base:
         _write(base, BASE_ROWS, config)
     artifact = _publish(plan, answers, metrics, terms, config, report)
@@ -64,12 +66,25 @@ def _answers(plan: Plan, model: InferenceModel, config: JobConfig, report: Repor
     return collect(plan.requests, stream, config.section["onRowError"], report)
 
 
-def _results(plan: Plan, answers: Sequence[Answer | None]) -> list[Row]:
-    limit = plan.parameters["max_tokens"]
+def _results(plan: Plan, answers: Sequence[Answer | None], config: JobConfig) -> list[Row]:
+    template = config.section["postprocess"]
     return [
-        rows.result(request, answer, plan.columns, limit)
+        rows.result(
+            request,
+            postprocess.apply(template, request, answer),
+            plan.columns,
+            request.sampling.get("max_tokens", plan.parameters["max_tokens"]),
+        )
         for request, answer in zip(plan.requests, answers, strict=True)
     ]
+
+
+def _check_answered(results: Sequence[Row]) -> None:
+    """Raise RowsFailed if no row has an answer: then it is the batch that is wrong, such as the form it asks for."""
+    if all(row["error"] for row in results):
+        raise JobError(
+            "RowsFailed", f"all {len(results)} rows failed, row {results[0]['row_id']}: {results[0]['error']}"
+        )
 
 
 def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
@@ -77,16 +92,19 @@ def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
     if not needs_base(config):
         return []
     report.progress(0, 1, "starting the engine of the base model, with which a gate compares")
-    return _results(plan, _answers(plan, on_base(config, plan.base.folder), config, report))
+    return _results(plan, _answers(plan, on_base(config, plan.base.folder), config, report), config)
 
 
 def _terms(plan: Plan, config: JobConfig, report: Report) -> dict[str, str]:
+    template = config.section["postprocess"]
     sampling = plan.requested | {"generationConfig": config.model["generationConfig"]}
+    sampling |= {"postprocess": template} if template else {}
     return comparison.terms(plan.requests, sampling, _data(plan, report))
 
 
 def _data(plan: Plan, report: Report) -> dict[str, str]:
-    return {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
+    named = {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
+    return {**named, **plan.data}
 
 
 def collect(
@@ -143,8 +161,18 @@ def _rates(results: Sequence[Row], seconds: float) -> dict[str, float]:
 
 
 def _write(results: Sequence[Row], folder: str, config: JobConfig) -> None:
-    filesystem, path = storage.open_uri(f"{config.output_uri}/{folder}", config)
-    rows.write(results, config.section["output"]["format"], filesystem, path)
+    rows.write(
+        results,
+        config.section["output"]["format"],
+        *storage.open_uri(f"{config.output_uri}/{folder}", config),
+    )
+
+
+def _copy(results: Sequence[Row], config: JobConfig) -> None:
+    """Write the rows to the further place of `output.uri`, if there is one."""
+    output = config.section["output"]
+    if output["uri"]:
+        rows.write(results, output["format"], *storage.open_uri(output["uri"], config))
 
 
 def _publish(
@@ -156,7 +184,9 @@ def _publish(
     report: Report,
 ) -> dict[str, str]:
     answered = [(request, answer) for request, answer in zip(plan.requests, answers, strict=True) if answer]
-    reproducible = sampling.is_reproducible(plan.parameters)
+    reproducible = all(
+        sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
+    )
     replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
         "base": {"source": plan.base.source, "digest": plan.base.digest},

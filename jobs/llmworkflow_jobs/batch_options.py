@@ -35,12 +35,6 @@ def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
 
 
 _LATER = (
-    "input.stage",
-    "input.items",
-    "sampling.structured",
-    "sampling.column",
-    "postprocess",
-    "output.uri",
     "retryFailedRows",
     "checkpoint",
     "turns",

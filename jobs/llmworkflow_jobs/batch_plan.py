@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmworkflow_jobs import (
     batch_adapters,
+    batch_input,
     batch_options,
     data,
     engine,
@@ -15,6 +16,8 @@ from llmworkflow_jobs import (
     metrics,
     model,
     overlap,
+    postprocess,
+    row_sampling,
     rows,
     sampling,
 )
@@ -29,7 +32,8 @@ class Plan:
     """Which model answers which requests, and how.
 
     `columns` are those of the input that are kept; `requested` are the sampling parameters that the resource sets,
-    `parameters` those that the engine is given; `overlap` counts the rows that were trained on.
+    `parameters` those that the engine is given; `overlap` counts the rows that were trained on; `data` has digests of
+    rows that have no address.
     """
 
     base: model.BaseModel
@@ -40,6 +44,7 @@ class Plan:
     parameters: dict[str, Any]
     metrics: dict[str, metrics.Metric]
     overlap: dict[str, int]
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(config: JobConfig, report: Report) -> Plan:
@@ -49,30 +54,41 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     _check(section)
     scores = metrics.resolve(evaluation)
     with_reference = metrics.need_references(scores.values())
-    read = data.read_rows([section["input"]], config, report, _row_check(config, with_reference))
-    columns = rows.kept_columns(read, section["output"]["keep"], scores)
+    read = batch_input.read(config, report, _row_check(config, with_reference))
+    columns = rows.kept_columns(read.rows, section["output"]["keep"], scores)
     base = model.resolve(config, report)
     chosen = inference_model.choose(config, base)
     requests = rows.ask(
-        rows.select(read, section["input"]),
+        rows.select(read.rows, section["input"]),
         config.prompt,
         model.load_tokenizer(config, chosen.folder),
         with_reference,
-        source=section["input"]["uri"],
+        source=read.source,
     )
-    if chosen.adapters:
-        requests = batch_adapters.assign(
-            requests, section["adapterColumn"], chosen.adapters, section["onRowError"]
-        )
+    requests = _of_rows(requests, section, chosen)
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))
     found = overlap.check(requests, config, evaluation["onOverlap"]) if evaluation else {}
-    return Plan(base, chosen, requests, columns, requested, parameters, scores, found)
+    return Plan(base, chosen, requests, columns, requested, parameters, scores, found, read.digests)
+
+
+def _of_rows(
+    requests: list[rows.Request], section: Mapping[str, Any], chosen: inference_model.InferenceModel
+) -> list[rows.Request]:
+    """The requests with what their rows say of them: an earlier error, an adapter, sampling of their own."""
+    on_error = section["onRowError"]
+    requests = batch_input.pass_on_errors(requests, section["input"]["stage"], on_error)
+    if chosen.adapters:
+        requests = batch_adapters.assign(requests, section["adapterColumn"], chosen.adapters, on_error)
+    if column := section["sampling"]["column"]:
+        requests = row_sampling.assign(requests, column, on_error)
+    return requests
 
 
 def _check(section: Mapping[str, Any]) -> None:
     batch_options.check(section)
+    postprocess.check(section["postprocess"])
     sampling.check_extra(section["sampling"]["extra"])
     engine.check_overrides(section["engineKwargs"])
 

@@ -45,9 +45,14 @@ def terms(
     """
     return {
         "data": _digest(sorted(data.values())),
-        "prompts": _digest([[request.row_id, request.token_ids] for request in requests]),
+        "prompts": _digest([_asked(request) for request in requests]),
         "sampling": _digest(sampling),
     }
+
+
+def _asked(request: Request) -> list[Any]:
+    own = [dict(request.sampling)] if request.sampling else []
+    return [request.row_id, request.token_ids, *own]
 
 
 def published(

@@ -125,12 +125,12 @@ def _parse(
     for place, row in _READERS[name](path, content):
         if not isinstance(row, dict):
             raise JobError("DataInvalid", f"{path}, {place}: expected an object, found {type(row).__name__}")
-        rows.append(_checked(row, f"{path}, {place}", check, entry))
+        rows.append(checked(row, f"{path}, {place}", check, entry))
     return rows
 
 
-def _checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None) -> Row:
-    """The row in the columns of the prompt."""
+def checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None = None) -> Row:
+    """The row in the columns of the prompt. Raises ColumnMissing or DataInvalid if `check` finds something."""
     try:
         row = entry.translate(row) if entry else row
         if check is not None:

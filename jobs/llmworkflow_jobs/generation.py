@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine
+from llmworkflow_jobs import engine, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -34,7 +34,7 @@ def generate(
     """
     from ray.exceptions import RayError
 
-    rows = _dataset(requests, model, config.section["batchSize"])
+    rows = _dataset(requests, model, parameters, config.section["batchSize"])
     dataset = _processor(model, parameters, config)(rows).map(_answer)
     try:
         for row in dataset.iter_rows():
@@ -46,8 +46,12 @@ def generate(
         raise _engine_error(error) from error
 
 
-def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int) -> Any:
+def _dataset(
+    requests: Sequence[Request], model: InferenceModel, parameters: Mapping[str, Any], batch_size: int
+) -> Any:
     """Token ids, and what answers them: everything else stays with the driver, whatever its type.
+
+    There are sampling parameters in it where rows bring their own.
 
     One block a batch, so few tasks.
     """
@@ -55,15 +59,13 @@ def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    askable = [
-        {
-            _INDEX: index,
-            "tokenized_prompt": request.token_ids,
-            "model": model.answering(request.adapter),
-        }
-        for index, request in enumerate(requests)
-        if request.error is None
+    asked = [(index, request) for index, request in enumerate(requests) if request.error is None]
+    askable: list[dict[str, Any]] = [
+        {_INDEX: index, "tokenized_prompt": request.token_ids, "model": model.answering(request.adapter)}
+        for index, request in asked
     ]
+    if own := row_sampling.parameters([request for _, request in asked], parameters):
+        askable = [{**row, "sampling_params": fields} for row, fields in zip(askable, own, strict=True)]
     blocks = [askable[start : start + batch_size] for start in range(0, len(askable), batch_size)]
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
@@ -113,7 +115,7 @@ def _placement(config: JobConfig) -> dict[str, Any]:
 
 
 def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, **columns}
+    return {**columns, **row}
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def choose(
             "prompt_token_ids": request.token_ids,
             "generated_token_ids": answer.token_ids if reproducible else None,
             "generated_text": answer.text if reproducible else None,
-            "sampling": dict(sampling),
+            "sampling": {**sampling, **request.sampling},
         }
         for request, answer in answered
         if answer.error is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jinja2
@@ -38,7 +38,8 @@ SCORE = "score_"
 class Request:
     """What is asked for one row, and of which adapter if rows name one.
 
-    `error` says why it cannot be asked; it then has no messages and no token ids.
+    `error` says why it cannot be asked; it then has no messages and no token ids. `sampling` are the row's own sampling
+    parameters, in vLLM's names; they go over those of the batch.
     """
 
     row_id: str | int
@@ -48,6 +49,11 @@ class Request:
     reference: str | None = None
     error: str | None = None
     adapter: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def failed(self, error: str) -> Request:
+        """The request as one that cannot be asked."""
+        return replace(self, messages=[], token_ids=[], error=error)
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,13 @@ def ask(
     return requests
 
 
+def check_errors(requests: Sequence[Request], on_row_error: str) -> None:
+    """Raise DataInvalid for the first request with an error, if none may have one or if all do."""
+    wrong = [request for request in requests if request.error]
+    if wrong and (on_row_error == "fail" or len(wrong) == len(requests)):
+        raise JobError("DataInvalid", f"row {wrong[0].row_id}: {wrong[0].error}")
+
+
 def result(request: Request, answer: Answer | None, columns: Iterable[str], max_tokens: int) -> Row:
     """The row to be written: `columns` of the input, then RESULT_COLUMNS. No answer means that it was never asked."""
     error = request.error or (answer.error if answer else "the engine gave no answer")
@@ -130,6 +143,16 @@ def result(request: Request, answer: Answer | None, columns: Iterable[str], max_
         "truncated": done is not None and len(done.token_ids) >= max_tokens,
         "error": error,
     }
+
+
+def of_result(column: str) -> bool:
+    """Whether a column of a result is none of the input."""
+    return column in RESULT_COLUMNS or column.startswith(SCORE)
+
+
+def answer_of(row: Row) -> Any:
+    """What a row of a result holds as its answer."""
+    return row["generated_text"]
 
 
 def write(rows: Sequence[Row], format: str, filesystem: fs.FileSystem, folder: str) -> None:

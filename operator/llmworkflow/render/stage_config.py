@@ -5,9 +5,10 @@ from typing import Any
 
 from llmworkflow.api.fields import JsonObject, SpecModel
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
+from llmworkflow.api.spec.model import Prompt
 from llmworkflow.api.spec.serve import Serve
 from llmworkflow.api.spec.stage import Stage
-from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
 from llmworkflow.core.actions import Incumbent, Input, Work
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
@@ -51,13 +52,18 @@ def stage_config(
         },
         "accelerator": _accelerator(workflow, stage, settings or Settings()),
         "model": public(spec.model, defaults),
-        "prompt": public(spec.prompt, defaults),
+        "prompt": public(prompt_of(spec, stage), defaults),
         "inputs": _inputs(work.inputs),
         "incumbents": _incumbents(work.incumbents),
         "pinned": dict(work.pinned),
         work.kind: public(stage.work, defaults),
     }
     return _of_engines(config, stage.serve) if stage.serve else config
+
+
+def prompt_of(spec: WorkflowSpec, stage: Stage) -> Prompt:
+    """What the stage asks of a row: its own prompt, or the one that all stages share."""
+    return (stage.batch.prompt if stage.batch else None) or spec.prompt
 
 
 def public(model: SpecModel, defaults: bool = True) -> JsonObject:

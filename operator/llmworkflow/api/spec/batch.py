@@ -20,6 +20,7 @@ from llmworkflow.api.fields import (
 )
 from llmworkflow.api.spec.common import Parallelism, Placement, SecretKeySource, StageRef
 from llmworkflow.api.spec.data import BatchInput
+from llmworkflow.api.spec.model import Prompt
 
 MetricName = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -212,6 +213,8 @@ class Batch(SpecModel):
     """Column with the name of the row's adapter; empty there for the base model."""
     input: Result[BatchInput]
     """Rows to answer."""
+    prompt: Result[Prompt | None] = None
+    """What this stage asks of a row, as where it reads the answers of an earlier one; spec.prompt when unset."""
     sampling: Result[Sampling] = Sampling()
     """How tokens are chosen."""
     evaluate: Result[Evaluate | None] = None

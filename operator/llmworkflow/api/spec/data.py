@@ -70,7 +70,8 @@ class BatchInput(SpecModel):
     uri: Result[Text | None] = None
     """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
     stage: Result[Name | None] = None
-    """An earlier batch whose rows, with their answers, are read."""
+    """An earlier batch whose rows are read: the columns that it kept, its answers in a column of the stage's name, and
+    in `<stage>_error` why a row has none."""
     items: Result[Annotated[list[JsonObject], Field(min_length=1, max_length=1000)] | None] = None
     """Rows written out here."""
     format: Result[DataFormat | None] = None
