@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from llmworkflow_jobs import comparison, postprocess, replay, report, rows, sampling, storage
+from llmworkflow_jobs import (
+    answers,
+    comparison,
+    kept_answers,
+    postprocess,
+    replay,
+    report,
+    rows,
+    sampling,
+    storage,
+)
 from llmworkflow_jobs.batch_plan import Plan, prepare
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel, on_base
 from llmworkflow_jobs.report import Report
-from llmworkflow_jobs.rows import Answer, Request
+from llmworkflow_jobs.rows import Answer
 from llmworkflow_jobs.scoring import needs_base, score
 
 # Folder of the base model's rows inside the artifact, where a gate compares with them.
@@ -41,10 +51,10 @@ def main(config: JobConfig, report: Report) -> None:
 
     ray.init(logging_level=logging.WARNING)
     started = time.monotonic()
-    answers = _answers(plan, plan.model, config, report)
+    found = _answers(plan, plan.model, rows.FOLDER, config, report)
     seconds = time.monotonic() - started
 
-    results = _results(plan, answers, config)
+    results = _results(plan, found, config)
     _check_answered(results)
     base = _base_results(plan, config, report)
     terms = _terms(plan, config, report)
@@ -54,19 +64,34 @@ def main(config: JobConfig, report: Report) -> None:
     _copy(results, config)
     if base:
         _write(base, BASE_ROWS, config)
-    artifact = _publish(plan, answers, metrics, terms, config, report)
+    artifact = _publish(plan, found, metrics, terms, config, report)
+    kept_answers.remove(config)
     report.metrics(metrics)
     report.succeed(artifact)
 
 
-def _answers(plan: Plan, model: InferenceModel, config: JobConfig, report: Report) -> list[Answer | None]:
+def _answers(
+    plan: Plan, model: InferenceModel, name: str, config: JobConfig, report: Report
+) -> list[Answer | None]:
+    """What `model` answers; `name` tells its answers from those of other models that this batch asks."""
+    section = config.section
+    ask = answers.retried(_backend(plan, model, config), section["retryFailedRows"])
+    if section["checkpoint"]:
+        ask = kept_answers.kept(ask, name, config)
+    further = len(section["turns"])
+    ask = answers.counted(ask, len(answers.askable(plan.requests)) * (1 + further), report)
+    if further and plan.next_turn:
+        ask = answers.in_turns(ask, further, plan.next_turn)
+    return answers.collect(plan.requests, ask, section["onRowError"])
+
+
+def _backend(plan: Plan, model: InferenceModel, config: JobConfig) -> answers.Ask:
     from llmworkflow_jobs.generation import generate
 
-    stream = generate(plan.requests, model, plan.parameters, config)
-    return collect(plan.requests, stream, config.section["onRowError"], report)
+    return lambda requests: generate(requests, model, plan.parameters, config)
 
 
-def _results(plan: Plan, answers: Sequence[Answer | None], config: JobConfig) -> list[Row]:
+def _results(plan: Plan, found: Sequence[Answer | None], config: JobConfig) -> list[Row]:
     template = config.section["postprocess"]
     return [
         rows.result(
@@ -74,8 +99,9 @@ def _results(plan: Plan, answers: Sequence[Answer | None], config: JobConfig) ->
             postprocess.apply(template, request, answer),
             plan.columns,
             request.sampling.get("max_tokens", plan.parameters["max_tokens"]),
+            plan.also,
         )
-        for request, answer in zip(plan.requests, answers, strict=True)
+        for request, answer in zip(plan.requests, found, strict=True)
     ]
 
 
@@ -92,57 +118,19 @@ def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
     if not needs_base(config):
         return []
     report.progress(0, 1, "starting the engine of the base model, with which a gate compares")
-    return _results(plan, _answers(plan, on_base(config, plan.base.folder), config, report), config)
+    found = _answers(plan, on_base(config, plan.base.folder), BASE_ROWS, config, report)
+    return _results(plan, found, config)
 
 
 def _terms(plan: Plan, config: JobConfig, report: Report) -> dict[str, str]:
-    template = config.section["postprocess"]
     sampling = plan.requested | {"generationConfig": config.model["generationConfig"]}
-    sampling |= {"postprocess": template} if template else {}
+    sampling |= {name: config.section[name] for name in ("postprocess", "turns") if config.section[name]}
     return comparison.terms(plan.requests, sampling, _data(plan, report))
 
 
 def _data(plan: Plan, report: Report) -> dict[str, str]:
     named = {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
     return {**named, **plan.data}
-
-
-def collect(
-    requests: Sequence[Request], stream: Iterable[tuple[int, Answer]], on_row_error: str, report: Report
-) -> list[Answer | None]:
-    """The answer of each request, in order, None where there is none; reports progress meanwhile.
-
-    Raises RowsFailed at the first error if `on_row_error` is "fail".
-    """
-    answers: list[Answer | None] = [None] * len(requests)
-    progress = _Progress(sum(request.error is None for request in requests), report)
-    for index, answer in stream:
-        if answer.error is not None and on_row_error == "fail":
-            raise JobError(
-                "RowsFailed",
-                f"row {requests[index].row_id}: {answer.error}; set onRowError: continue to go on without such rows",
-            )
-        answers[index] = answer
-        progress.add()
-    return answers
-
-
-class _Progress:
-    """Reports at most every two seconds: rows are many, and a report is an object of the API server."""
-
-    _INTERVAL = 2.0
-
-    def __init__(self, total: int, report: Report) -> None:
-        self._total = total
-        self._report = report
-        self._done = 0
-        self._next = 0.0
-
-    def add(self) -> None:
-        self._done += 1
-        if (now := time.monotonic()) >= self._next:
-            self._next = now + self._INTERVAL
-            self._report.progress(self._done, self._total, f"{self._done} of {self._total} rows")
 
 
 def _counts(results: Sequence[Row]) -> dict[str, int]:
@@ -177,13 +165,13 @@ def _copy(results: Sequence[Row], config: JobConfig) -> None:
 
 def _publish(
     plan: Plan,
-    answers: Sequence[Answer | None],
+    found: Sequence[Answer | None],
     metrics: dict[str, Any],
     terms: dict[str, str],
     config: JobConfig,
     report: Report,
 ) -> dict[str, str]:
-    answered = [(request, answer) for request, answer in zip(plan.requests, answers, strict=True) if answer]
+    answered = [(request, answer) for request, answer in zip(plan.requests, found, strict=True) if answer]
     reproducible = all(
         sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
     )

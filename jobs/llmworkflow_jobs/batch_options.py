@@ -35,9 +35,6 @@ def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
 
 
 _LATER = (
-    "retryFailedRows",
-    "checkpoint",
-    "turns",
     "multimodal",
     "pipeline.preprocess.concurrency",
     "pipeline.preprocess.batchSize",

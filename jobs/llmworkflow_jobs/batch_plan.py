@@ -20,10 +20,12 @@ from llmworkflow_jobs import (
     row_sampling,
     rows,
     sampling,
+    turns,
 )
+from llmworkflow_jobs.answers import NextTurn
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.prompt import check_row
+from llmworkflow_jobs.prompt import check_row, encoder
 from llmworkflow_jobs.report import Report
 
 
@@ -33,7 +35,7 @@ class Plan:
 
     `columns` are those of the input that are kept; `requested` are the sampling parameters that the resource sets,
     `parameters` those that the engine is given; `overlap` counts the rows that were trained on; `data` has digests of
-    rows that have no address.
+    rows that have no address; `next_turn` makes the requests of conversations; `also` are columns of this result alone.
     """
 
     base: model.BaseModel
@@ -45,6 +47,8 @@ class Plan:
     metrics: dict[str, metrics.Metric]
     overlap: dict[str, int]
     data: Mapping[str, str] = field(default_factory=dict)
+    next_turn: NextTurn | None = None
+    also: Sequence[str] = ()
 
 
 def prepare(config: JobConfig, report: Report) -> Plan:
@@ -55,22 +59,21 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     scores = metrics.resolve(evaluation)
     with_reference = metrics.need_references(scores.values())
     read = batch_input.read(config, report, _row_check(config, with_reference))
-    columns = rows.kept_columns(read.rows, section["output"]["keep"], scores)
+    also = [rows.EARLIER_ANSWERS] if section["turns"] else []
+    columns = rows.kept_columns(read.rows, section["output"]["keep"], scores, also)
     base = model.resolve(config, report)
     chosen = inference_model.choose(config, base)
+    encode = encoder(model.load_tokenizer(config, chosen.folder), config.prompt)
     requests = rows.ask(
-        rows.select(read.rows, section["input"]),
-        config.prompt,
-        model.load_tokenizer(config, chosen.folder),
-        with_reference,
-        source=read.source,
+        rows.select(read.rows, section["input"]), config.prompt, encode, with_reference, source=read.source
     )
     requests = _of_rows(requests, section, chosen)
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))
     found = overlap.check(requests, config, evaluation["onOverlap"]) if evaluation else {}
-    return Plan(base, chosen, requests, columns, requested, parameters, scores, found, read.digests)
+    follow = turns.following(section["turns"], config.prompt, encode)
+    return Plan(base, chosen, requests, columns, requested, parameters, scores, found, read.digests, follow)
 
 
 def _of_rows(

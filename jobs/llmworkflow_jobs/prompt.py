@@ -79,6 +79,12 @@ def prompt_token_ids(
     return _encode(tokenizer, text)
 
 
+def encoder(tokenizer: Any, prompt: Mapping[str, Any]) -> Callable[[list[Message]], list[int]]:
+    """What makes token ids of messages as `prompt` has it."""
+    kwargs = prompt["chatTemplateKwargs"]
+    return lambda messages: prompt_token_ids(tokenizer, messages, kwargs)
+
+
 def training_token_ids(
     tokenizer: Any, row: Mapping[str, Any], prompt: Mapping[str, Any], end_ids: Collection[int]
 ) -> Example:
