@@ -14,6 +14,7 @@ from typing import Any
 from llmworkflow_jobs import (
     answers,
     comparison,
+    endpoint,
     kept_answers,
     postprocess,
     replay,
@@ -29,7 +30,7 @@ from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel, on_base
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.rows import Answer
-from llmworkflow_jobs.scoring import needs_base, score
+from llmworkflow_jobs.scoring import score
 
 # Folder of the base model's rows inside the artifact, where a gate compares with them.
 BASE_ROWS = "base"
@@ -45,11 +46,8 @@ def main(config: JobConfig, report: Report) -> None:
         report.repeat(*already)
         return
     plan = prepare(config, report)
-    report.progress(0, 1, f"{len(plan.requests)} rows read, starting the engine")
-
-    import ray  # slow to import: bad input is told before
-
-    ray.init(logging_level=logging.WARNING)
+    if plan.model:
+        _start_ray(report, len(plan.requests))
     started = time.monotonic()
     found = _answers(plan, plan.model, rows.FOLDER, config, report)
     seconds = time.monotonic() - started
@@ -70,8 +68,16 @@ def main(config: JobConfig, report: Report) -> None:
     report.succeed(artifact)
 
 
+def _start_ray(report: Report, count: int) -> None:
+    report.progress(0, 1, f"{count} rows read, starting the engine")
+
+    import ray  # slow to import: bad input is told before
+
+    ray.init(logging_level=logging.WARNING)
+
+
 def _answers(
-    plan: Plan, model: InferenceModel, name: str, config: JobConfig, report: Report
+    plan: Plan, model: InferenceModel | None, name: str, config: JobConfig, report: Report
 ) -> list[Answer | None]:
     """What `model` answers; `name` tells its answers from those of other models that this batch asks."""
     section = config.section
@@ -85,7 +91,11 @@ def _answers(
     return answers.collect(plan.requests, ask, section["onRowError"])
 
 
-def _backend(plan: Plan, model: InferenceModel, config: JobConfig) -> answers.Ask:
+def _backend(plan: Plan, model: InferenceModel | None, config: JobConfig) -> answers.Ask:
+    if model is None:
+        asked = endpoint.of(config)
+        return lambda requests: endpoint.answer(requests, asked, plan.parameters)
+
     from llmworkflow_jobs.generation import generate
 
     return lambda requests: generate(requests, model, plan.parameters, config)
@@ -115,7 +125,7 @@ def _check_answered(results: Sequence[Row]) -> None:
 
 def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
     """The rows of the base model, asked as the candidate was; none where no gate compares with it."""
-    if not needs_base(config):
+    if plan.base is None or not comparison.needs_base(config):
         return []
     report.progress(0, 1, "starting the engine of the base model, with which a gate compares")
     found = _answers(plan, on_base(config, plan.base.folder), BASE_ROWS, config, report)
@@ -125,12 +135,13 @@ def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
 def _terms(plan: Plan, config: JobConfig, report: Report) -> dict[str, str]:
     sampling = plan.requested | {"generationConfig": config.model["generationConfig"]}
     sampling |= {name: config.section[name] for name in ("postprocess", "turns") if config.section[name]}
-    return comparison.terms(plan.requests, sampling, _data(plan, report))
+    return comparison.terms(plan.requests, sampling, {**_data(plan, report), **plan.data})
 
 
 def _data(plan: Plan, report: Report) -> dict[str, str]:
-    named = {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
-    return {**named, **plan.data}
+    """Digests of the data that has addresses."""
+    base = plan.base.source if plan.base else None
+    return {uri: digest for uri, digest in report.digests.items() if uri != base}
 
 
 def _counts(results: Sequence[Row]) -> dict[str, int]:
@@ -175,9 +186,10 @@ def _publish(
     reproducible = all(
         sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
     )
-    replay.write(replay.choose(answered, plan.requested, reproducible), config)
+    if plan.model:
+        replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
-        "base": {"source": plan.base.source, "digest": plan.base.digest},
+        "base": {"source": plan.base.source, "digest": plan.base.digest} if plan.base else None,
         "model": config.inputs[config.section["model"]["stage"]]["artifact"]
         if config.section["model"]
         else None,

@@ -18,7 +18,7 @@ def check(section: Mapping[str, Any]) -> None:
 
 def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """(field, value, remedy) of whatever is set and not supported."""
-    if section["task"] != "generate":
+    if section["task"] in ("embed", "classify"):
         yield "task", section["task"], "use generate"
     if section["engine"] != "vllm":
         yield "engine", section["engine"], "use vllm"

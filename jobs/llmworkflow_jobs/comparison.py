@@ -36,6 +36,12 @@ class Incomparable(Exception):  # noqa: N818 -- reads as what it is
     """An incumbent was measured otherwise; the message says how."""
 
 
+def needs_base(config: JobConfig) -> bool:
+    """Whether a gate compares with the base model, which the job then asks too."""
+    incumbents = config.incumbents.values()
+    return config.section["evaluate"] is not None and any(told["artifact"] is None for told in incumbents)
+
+
 def terms(
     requests: Sequence[Request], sampling: Mapping[str, Any], data: Mapping[str, str]
 ) -> dict[str, str]:

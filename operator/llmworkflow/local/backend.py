@@ -125,6 +125,8 @@ class LocalBackend:
         config = stage_config(workflow, work, storage_uri(self._home, workflow))
         if not has_gpu():
             config["accelerator"] = None  # the same file runs here on the CPU
+        if through := config.get("batch", {}).get("through"):
+            through["url"] = self._services.url
         write_json(self._config_path(name), config)
         return config
 

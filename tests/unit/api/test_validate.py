@@ -176,6 +176,23 @@ def test_an_endpoint_elsewhere_uses_no_model() -> None:
     ]
 
 
+def test_an_endpoint_of_the_workflow_is_asked_for_a_model_that_it_serves() -> None:
+    served = {"name": "chat", "serve": {"models": [{"modelId": "viggo"}]}}
+    asks = {"task": "serve", "input": {"uri": "s3://a/b"}}
+    stages = [served, {"name": "ask", "batch": asks | {"through": {"stage": "chat", "model": "vigo:games"}}}]
+    assert problems((STAGES, stages)) == [
+        'spec.stages[1].batch.through.model = "vigo:games": stage chat serves no model of this name; did you mean viggo?'
+    ]
+    asks["through"] = {"stage": "chat", "model": "viggo:games"}
+    assert problems((STAGES, [served, {"name": "ask", "batch": asks}])) == []
+
+
+def test_vectors_are_not_scored() -> None:
+    assert problems(((*BATCH, "task"), "embed")) == [
+        "spec.stages[1].batch.evaluate: a vector is no answer that a metric compares; remove evaluate"
+    ]
+
+
 @pytest.mark.parametrize(("field", "value"), [("method", "qlora"), ("training.precision", "fp16")])
 def test_what_needs_a_gpu(field: str, value: str) -> None:
     edit = ((*TUNE, *field.split(".")), value)

@@ -141,6 +141,13 @@ class HttpTask(SpecModel):
     """Further headers of the requests."""
 
 
+class Through(StageRef):
+    """An endpoint that an earlier stage serves."""
+
+    model: Result[Text | None] = None
+    """The name under which it is asked: a modelId, or modelId:adapter; the first modelId when unset."""
+
+
 class Multimodal(SpecModel):
     """Images, video or audio beside the text."""
 
@@ -225,8 +232,8 @@ class Batch(SpecModel):
     """A sandboxed Jinja2 template over `row` and `text` whose result becomes the answer; the text when unset."""
     http: Result[HttpTask | None] = None
     """The endpoint of task http."""
-    through: Result[StageRef | None] = None
-    """The serving stage of task serve."""
+    through: Result[Through | None] = None
+    """The serving stage of task serve, and the model of it that answers."""
     turns: Result[Annotated[list[Text], Field(max_length=16)]] = []
     """Further user turns, each answered in its place (Jinja2 over `row`)."""
     multimodal: Result[Multimodal | None] = None
@@ -240,7 +247,7 @@ class Batch(SpecModel):
     concurrency: Operational[Positive] = 1
     """Engines that share the rows."""
     batch_size: Operational[Positive] = 256
-    """Rows that an engine takes at once."""
+    """Rows that an engine takes at once; of an endpoint, the requests in flight for each of `concurrency`."""
     engine_kwargs: Result[JsonObject] = {}
     """The engine's own options, such as max_model_len."""
     parallelism: Result[Parallelism] = Parallelism()
