@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llmworkflow_jobs import (
@@ -16,6 +16,7 @@ from llmworkflow_jobs import (
     comparison,
     endpoint,
     kept_answers,
+    pooling,
     postprocess,
     replay,
     report,
@@ -29,7 +30,7 @@ from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel, on_base
 from llmworkflow_jobs.report import Report
-from llmworkflow_jobs.rows import Answer
+from llmworkflow_jobs.rows import Answer, Request
 from llmworkflow_jobs.scoring import score
 
 # Folder of the base model's rows inside the artifact, where a gate compares with them.
@@ -98,7 +99,12 @@ def _backend(plan: Plan, model: InferenceModel | None, config: JobConfig) -> ans
 
     from llmworkflow_jobs.generation import generate
 
-    return lambda requests: generate(requests, model, plan.parameters, config)
+    def ask(requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        return generate(requests, model, plan.parameters, config)
+
+    if config.section["task"] == "classify":
+        return pooling.labelled(ask, pooling.labels_of(model.folder))
+    return ask
 
 
 def _results(plan: Plan, found: Sequence[Answer | None], config: JobConfig) -> list[Row]:
@@ -186,7 +192,7 @@ def _publish(
     reproducible = all(
         sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
     )
-    if plan.model:
+    if config.section["task"] == "generate":
         replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
         "base": {"source": plan.base.source, "digest": plan.base.digest} if plan.base else None,

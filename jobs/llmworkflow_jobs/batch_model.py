@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmworkflow_jobs import endpoint, inference_model, model, sampling
+from llmworkflow_jobs import endpoint, inference_model, model, pooling, sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import InferenceModel
 from llmworkflow_jobs.model import BaseModel
@@ -33,5 +33,7 @@ def choose(config: JobConfig, report: Report) -> Answering:
         return Answering(None, None, lambda messages: [])
     base = model.resolve(config, report)
     chosen = inference_model.choose(config, base)
+    if config.section["task"] in pooling.TASKS:
+        return Answering(base, chosen, pooling.encoder(model.plain_tokenizer(config, chosen.folder)))
     encode = encoder(model.load_tokenizer(config, chosen.folder), config.prompt)
     return Answering(base, chosen, encode, sampling.model_defaults(config.model, chosen.folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from llmworkflow_jobs import pooling
 from llmworkflow_jobs.errors import JobError
 
 _LEAVE_OUT = "leave it out"
@@ -18,8 +19,8 @@ def check(section: Mapping[str, Any]) -> None:
 
 def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """(field, value, remedy) of whatever is set and not supported."""
-    if section["task"] in ("embed", "classify"):
-        yield "task", section["task"], "use generate"
+    if section["task"] in pooling.TASKS and section["turns"]:
+        yield "turns", section["turns"], f"task {section['task']} has one answer; leave it out"
     if section["engine"] != "vllm":
         yield "engine", section["engine"], "use vllm"
     if section["input"]["format"] == "images":

@@ -62,7 +62,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     scores = metrics.resolve(evaluation)
     with_reference = metrics.need_references(scores.values())
     read = batch_input.read(config, report, _row_check(config, with_reference))
-    also = [rows.EARLIER_ANSWERS] if section["turns"] else []
+    also = _also(section)
     columns = rows.kept_columns(read.rows, section["output"]["keep"], scores, also)
     answering = batch_model.choose(config, report)
     requests = rows.ask(
@@ -91,6 +91,12 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         follow,
         also,
     )
+
+
+def _also(section: Mapping[str, Any]) -> list[str]:
+    """Columns that the result of such a batch has beside those of all."""
+    of_task = {"embed": [rows.EMBEDDING], "classify": [rows.PROBABILITIES]}.get(section["task"], [])
+    return [*of_task, *([rows.EARLIER_ANSWERS] if section["turns"] else [])]
 
 
 def _of_rows(

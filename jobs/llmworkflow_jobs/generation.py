@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,13 +36,12 @@ def generate(
     from ray.exceptions import RayError
 
     rows = _dataset(requests, model, parameters, config.section["batchSize"])
-    dataset = _processor(model, parameters, config)(rows).map(_answer)
+    answered = _answer if config.section["task"] == "generate" else _pooled
+    dataset = _processor(model, parameters, config)(rows).map(answered)
     try:
         for row in dataset.iter_rows():
-            yield (
-                row[_INDEX],
-                Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None),
-            )
+            answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
+            yield row[_INDEX], replace(answer, values=list(row["values"])) if "values" in row else answer
     except RayError as error:
         raise _engine_error(error) from error
 
@@ -77,6 +77,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
     # Prompts are token ids already, and vLLM gives the text along with the ids: no stage but the engine is needed.
     processor = vLLMEngineProcessorConfig(
         model_source=model.source,
+        task_type=section["task"],
         engine_kwargs=_lora_arguments(model) | engine.arguments(config, model, section),
         batch_size=section["batchSize"],
         concurrency=(
@@ -127,6 +128,12 @@ def _answer(row: dict[str, Any]) -> dict[str, Any]:
         "seconds": row["time_taken_llm"],
         "error": row["__inference_error__"],
     }
+
+
+def _pooled(row: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a row that got a vector, or probabilities, in place of a text."""
+    values = row["embeddings"]
+    return _answer(row) | {"values": [] if values is None else [float(value) for value in values]}
 
 
 @contextmanager

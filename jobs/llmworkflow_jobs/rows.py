@@ -64,7 +64,8 @@ class Answer:
     """What was made of one request: text, token ids and the seconds it took, or an error.
 
     `turns` are the answers to the earlier turns of a conversation. An endpoint tells no token ids, but counts the
-    tokens of prompt and answer, and says whether the answer was cut.
+    tokens of prompt and answer, and says whether the answer was cut. `values` are a vector, or the probabilities of
+    classes, for tasks that write no text.
     """
 
     text: str
@@ -75,6 +76,7 @@ class Answer:
     input_tokens: int | None = None
     output_tokens: int | None = None
     truncated: bool | None = None
+    values: list[float] = field(default_factory=list)
 
     def counted(self) -> int:
         """Tokens of the answer, and of those to earlier turns."""
@@ -87,8 +89,10 @@ class Answer:
 
 
 # What only some batches tell of an answer.
-EARLIER_ANSWERS = "earlier_answers"
+EARLIER_ANSWERS, EMBEDDING, PROBABILITIES = "earlier_answers", "embedding", "probabilities"
 _ALSO: dict[str, tuple[pa.DataType, Callable[[Answer], Any]]] = {
+    EMBEDDING: (pa.list_(pa.float32()), lambda answer: answer.values or None),
+    PROBABILITIES: (pa.list_(pa.float64()), lambda answer: answer.values or None),
     EARLIER_ANSWERS: (pa.list_(pa.string()), lambda answer: [turn.text for turn in answer.turns]),
 }
 
