@@ -27,14 +27,15 @@ def encoder(tokenizer: Any) -> Encode:
 
 
 def labels_of(folder: str) -> list[str]:
-    """The classes of the model in `folder`. Raises ModelInvalid if it has none."""
-    names = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("id2label") or {}
-    if len(names) < 2:
+    """The classes of the model in `folder`, empty if it does not name them. Raises ModelInvalid if it has none."""
+    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    made_for = config.get("architectures") or []
+    if not any("Classification" in name or "RewardModel" in name for name in made_for):
         raise JobError(
             "ModelInvalid",
-            f"{folder}/config.json names no classes (id2label), which task classify needs; use a model that was "
-            "trained to classify",
+            f"{folder} is a {', '.join(made_for)}, which has no classes; name a model that was trained to classify",
         )
+    names = config.get("id2label") or {}
     return [names[key] for key in sorted(names, key=int)]
 
 
@@ -49,4 +50,7 @@ def labelled(ask: Ask, labels: Sequence[str]) -> Ask:
 
 
 def _likeliest(answer: Answer, labels: Sequence[str]) -> str:
-    return labels[answer.values.index(max(answer.values))]
+    if len(answer.values) == 1:  # a score
+        return f"{answer.values[0]:.6g}"
+    best = answer.values.index(max(answer.values))
+    return labels[best] if labels else f"LABEL_{best}"

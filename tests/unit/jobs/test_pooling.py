@@ -22,20 +22,37 @@ def test_the_text_of_a_row_is_no_chat(chat_tokenizer: Any) -> None:
     assert chat_tokenizer.decode(pooling.encoder(chat_tokenizer)(messages)) == "about\nthe name"
 
 
+def save_config(folder: Path, **settings: Any) -> str:
+    architecture = {"architectures": ["RobertaForSequenceClassification"]}
+    (folder / "config.json").write_text(json.dumps(architecture | settings))
+    return str(folder)
+
+
 def test_classes_come_from_the_model(tmp_path: Path) -> None:
     labels = {str(index): f"class {index}" for index in range(11)}
-    (tmp_path / "config.json").write_text(json.dumps({"id2label": dict(reversed(labels.items()))}))
-    assert pooling.labels_of(str(tmp_path)) == [f"class {index}" for index in range(11)]
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(JobError, match="id2label") as caught:
-        pooling.labels_of(str(tmp_path))
+    folder = save_config(tmp_path, id2label=dict(reversed(labels.items())))
+    assert pooling.labels_of(folder) == [f"class {index}" for index in range(11)]
+    assert pooling.labels_of(save_config(tmp_path)) == []
+
+
+def test_a_model_that_writes_text_has_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="Qwen2ForCausalLM") as caught:
+        pooling.labels_of(save_config(tmp_path, architectures=["Qwen2ForCausalLM"]))
     assert caught.value.reason == "ModelInvalid"
 
 
-def test_the_likeliest_class_is_the_answer() -> None:
-    given = [(0, Answer("", [], 0.1, values=[0.2, 0.8])), (1, Answer("", [], -1.0, "too long"))]
-    found = list(pooling.labelled(lambda requests: iter(given), ["bad", "good"])([]))
-    assert [answer.text for _, answer in found] == ["good", ""]
+@pytest.mark.parametrize(
+    ("values", "labels", "text"),
+    [
+        ([0.2, 0.8], ["bad", "good"], "good"),
+        ([0.2, 0.8], [], "LABEL_1"),  # as transformers calls it
+        ([3.25], [], "3.25"),  # a model with one output scores
+    ],
+)
+def test_the_likeliest_class_is_the_answer(values: list[float], labels: list[str], text: str) -> None:
+    given = [(0, Answer("", [], 0.1, values=values)), (1, Answer("", [], -1.0, "too long"))]
+    found = list(pooling.labelled(lambda requests: iter(given), labels)([]))
+    assert [answer.text for _, answer in found] == [text, ""]
 
 
 @pytest.mark.parametrize("column", [rows.EMBEDDING, rows.PROBABILITIES])
