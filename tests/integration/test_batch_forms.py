@@ -16,12 +16,7 @@ from llmworkflow_jobs import config, row_sampling
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 LABELS = ["release", "year"]
-SCHEMA = {
-    "type": "object",
-    "properties": {"name": {"enum": ["what", "is"]}},
-    "required": ["name"],
-    "additionalProperties": False,
-}
+SCHEMA = {"enum": ["what", "is"]}
 CUSTOM = {"format": "custom", "custom": {"user": "{{ row.topic }}", "system": None, "response": None}}
 
 
@@ -48,7 +43,7 @@ def formed(
             "items": [
                 {"topic": "name"},
                 {"topic": "year", "how": {"structured": {"regex": "[0-9]{4}"}}},
-                {"topic": "what", "how": {"structured": {"jsonSchema": SCHEMA}, "maxTokens": 64}},
+                {"topic": "what", "how": {"structured": {"jsonSchema": SCHEMA}}},
                 {"topic": "of", "how": {"maxTokens": 1}},
             ],
         },
@@ -66,7 +61,7 @@ def test_answers_have_the_form_that_their_row_asks_for(formed: Any) -> None:
     choice, year, answer, cut = (row["generated_text"] for row in rows_of(output_of(formed[0])))
     assert choice.removeprefix("name: ") in LABELS
     assert year.removeprefix("year: ").isdigit()
-    assert json.loads(answer.removeprefix("what: ")).keys() == {"name"}
+    assert json.loads(answer.removeprefix("what: ")) in SCHEMA["enum"]
     assert cut.startswith("of: ")
     assert [row["truncated"] for row in rows_of(output_of(formed[0]))] == [False, False, False, True]
 
