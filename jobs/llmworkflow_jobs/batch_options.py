@@ -46,8 +46,6 @@ _LATER = (
     "pipeline.postprocess.cpu",
     "pipeline.postprocess.memory",
     "placement.bundle",
-    "pipeline.maxPendingRequests",
-    "pipeline.maxConcurrentBatches",
 )
 
 

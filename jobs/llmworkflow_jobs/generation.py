@@ -88,6 +88,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
         tokenize_stage=False,
         detokenize_stage=False,
         should_continue_on_error=True,
+        **_limits(section["pipeline"]),
         **_placement(config),
     )
     columns = {"sampling_params": dict(parameters)}
@@ -113,6 +114,15 @@ def _placement(config: JobConfig) -> dict[str, Any]:
         "placement_group_config": {"bundles": [{"CPU": 1}]},
         "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
     }
+
+
+def _limits(pipeline: Mapping[str, Any]) -> dict[str, int]:
+    """How much an engine may have in hand, as far as the resource says so."""
+    limits = {
+        "max_pending_requests": pipeline["maxPendingRequests"],
+        "max_concurrent_batches": pipeline["maxConcurrentBatches"],
+    }
+    return {name: value for name, value in limits.items() if value is not None}
 
 
 def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,12 @@ def test_a_text_gets_the_vector_that_the_model_has_for_it(
     from transformers import AutoModel
 
     too_long = "name " * 2000
-    found = ask("embed", [{"text": text} for text in [*TEXTS, too_long]], onRowError="continue")
+    found = ask(
+        "embed",
+        [{"text": text} for text in [*TEXTS, too_long]],
+        onRowError="continue",
+        pipeline={"maxPendingRequests": 2, "maxConcurrentBatches": 1},
+    )
     model = AutoModel.from_pretrained(tiny_model)
     for text, row in zip(TEXTS, found, strict=False):
         ids = torch.tensor([chat_tokenizer.encode(text)])
