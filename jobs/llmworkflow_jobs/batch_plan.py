@@ -14,6 +14,7 @@ from llmworkflow_jobs import (
     data,
     endpoint,
     engine,
+    media,
     metrics,
     overlap,
     postprocess,
@@ -73,6 +74,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         source=read.source,
     )
     requests = _of_rows(requests, section, answering.model)
+    media.check(requests, config)
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, answering.defaults)

@@ -10,9 +10,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from llmworkflow_jobs import media
 from llmworkflow_jobs.answers import askable
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.media import Media
+from llmworkflow_jobs.prompt import RowError
 from llmworkflow_jobs.rows import Answer, Request
 from llmworkflow_jobs.sampling import FORM
 
@@ -27,7 +30,16 @@ TASKS = ("http", "serve")
 _TIMEOUT_SECONDS = 600.0
 _SERVE_RETRIES = 3
 # What every endpoint knows; the rest is for those that have vLLM's further parameters.
-_STANDARD = ("temperature", "top_p", "max_tokens", "seed", "stop", "presence_penalty", "frequency_penalty")
+_STANDARD = (
+    "model",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "seed",
+    "stop",
+    "presence_penalty",
+    "frequency_penalty",
+)
 
 
 @dataclass(frozen=True)
@@ -40,18 +52,25 @@ class Endpoint:
     max_retries: int = _SERVE_RETRIES
     requests_per_second: float | None = None
     headers: Mapping[str, str] | None = None
+    media: Media | None = None
 
 
 def of(config: JobConfig) -> Endpoint:
     """The endpoint of a batch of task http or serve."""
     section = config.section
-    in_flight = section["batchSize"] * section["concurrency"]
+    in_flight, beside = section["batchSize"] * section["concurrency"], media.of(config)
     if section["task"] == "serve":
         through = section["through"]
-        return Endpoint(f"{through['url'].rstrip('/')}/v1", through["model"], in_flight)
+        return Endpoint(f"{through['url'].rstrip('/')}/v1", through["model"], in_flight, media=beside)
     http = section["http"]
     return Endpoint(
-        http["url"], http["model"], in_flight, http["maxRetries"], http["requestsPerSecond"], http["headers"]
+        http["url"],
+        http["model"],
+        in_flight,
+        http["maxRetries"],
+        http["requestsPerSecond"],
+        http["headers"],
+        beside,
     )
 
 
@@ -82,8 +101,8 @@ async def _stream(
         waiting = iter(askable(requests))
         while True:
             for index in waiting:
-                body = _body(requests[index], {**parameters, **requests[index].sampling})
-                running.add(asyncio.create_task(_one(client, index, {"model": model, **body})))
+                one = _one(client, index, requests[index], endpoint.media, {"model": model, **parameters})
+                running.add(asyncio.create_task(one))
                 if len(running) >= endpoint.in_flight:
                     break
             if not running:
@@ -136,15 +155,19 @@ async def _first_model(client: AsyncOpenAI) -> str:
     return models[0].id
 
 
-async def _one(client: AsyncOpenAI, index: int, body: Mapping[str, Any]) -> tuple[int, Answer]:
+async def _one(
+    client: AsyncOpenAI, index: int, request: Request, beside: Media | None, parameters: Mapping[str, Any]
+) -> tuple[int, Answer]:
     import openai
 
     began = time.monotonic()
     try:
+        messages = await asyncio.to_thread(beside.messages, request) if beside else request.messages
+        body = {"messages": messages, **_parameters({**parameters, **request.sampling})}
         reply = await client.chat.completions.create(**body)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise _failed(client, error) from error
-    except openai.OpenAIError as error:
+    except (openai.OpenAIError, RowError) as error:
         return index, Answer("", [], -1.0, f"{type(error).__name__}: {error}")
     choice, usage = reply.choices[0], reply.usage
     return index, Answer(
@@ -157,8 +180,8 @@ async def _one(client: AsyncOpenAI, index: int, body: Mapping[str, Any]) -> tupl
     )
 
 
-def _body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What a chat completion is asked for; a JSON schema in the words that every endpoint knows."""
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """How a chat completion is asked for; a JSON schema in the words that every endpoint knows."""
     further = {name: value for name, value in parameters.items() if name not in _STANDARD}
     standard = {name: value for name, value in parameters.items() if name in _STANDARD}
     schema = (further.get(FORM) or {}).get("json")
@@ -167,7 +190,7 @@ def _body(request: Request, parameters: Mapping[str, Any]) -> dict[str, Any]:
         del further[FORM]
         described = {"name": "answer", "schema": json.loads(schema)}
         form = {"response_format": {"type": "json_schema", "json_schema": described}}
-    return {"messages": request.messages, **standard, **form, "extra_body": further or None}
+    return {**standard, **form, "extra_body": further or None}
 
 
 def _failed(client: AsyncOpenAI, error: Exception) -> JobError:

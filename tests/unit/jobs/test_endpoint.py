@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llmworkflow_jobs import batch, config, endpoint, report
+from llmworkflow_jobs import batch, batch_options, config, endpoint, media, report
 from llmworkflow_jobs.endpoint import Endpoint
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.rows import Answer, Request
@@ -52,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.server.bodies.append(body)
         question = body["messages"][-1]["content"]
-        message = {"role": "assistant", "content": question.upper()}
+        text = question if isinstance(question, str) else question[-1]["text"]
+        message = {"role": "assistant", "content": text.upper()}
         self._answer(
             200,
             {
@@ -193,3 +195,23 @@ def test_a_batch_needs_no_model_where_an_endpoint_answers(
     assert texts == (["AND NAME", "AND DAY"] if task == "http" else ["NAME", "YEAR"])
     assert {body["model"] for body in fake.bodies} == {"first" if task == "http" else "viggo"}
     assert not list(tmp_path.rglob("answered"))
+
+
+def test_an_endpoint_sees_what_a_row_shows(
+    fake: FakeEndpoint, tmp_path: Path, stage_config: Callable[..., dict[str, Any]]
+) -> None:
+    job = config.parse(stage_config("batch", multimodal={"kind": "image", "column": "photo"}))
+    shown = [{"photo": "https://example.org/cat.png"}, {"photo": "volume:gone.png"}]
+    requests = [replace(question("one"), row=row) for row in shown]
+    good, bad = (answer for _, answer in sorted(ask(fake, requests, media=media.of(job)).items()))
+    assert good.error is None
+    assert fake.bodies[0]["messages"][0]["content"][0]["image_url"]["url"] == shown[0]["photo"]
+    assert bad.error is not None
+    assert bad.error.startswith("RowError: column photo")
+
+
+@pytest.mark.parametrize("field", ["engineKwargs", "pipeline"])
+def test_an_endpoint_has_its_own_engine(stage_config: Callable[..., dict[str, Any]], field: str) -> None:
+    changes = {"engineKwargs": {"max_model_len": 64}, "pipeline": {"maxPendingRequests": 4}}
+    with pytest.raises(JobError, match="where the endpoint is started"):
+        batch_options.check(stage_config("batch", task="http", **{field: changes[field]})["batch"])

@@ -28,7 +28,8 @@ class DataSource(SpecModel):
     uri: Result[Text]
     """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
     format: Result[DataFormat | None] = None
-    """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text."""
+    """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text,
+    and so is each text of a list (JSON); each file of images is a row with the columns path and image."""
     dataset: Result[Text | None] = None
     """Entry of LLaMA-Factory's dataset_info.json, which is the uri or lies in its folder; the uri is the data itself
     when unset. The entry says which columns hold the parts of a row, in place of prompt.columns, and its formatting
