@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmworkflow_jobs import comparison, replay, report, rows, sampling, storage
+from llmworkflow_jobs import (
+    answers,
+    comparison,
+    endpoint,
+    kept_answers,
+    pooling,
+    postprocess,
+    replay,
+    report,
+    rows,
+    sampling,
+    storage,
+)
 from llmworkflow_jobs.batch_plan import Plan, prepare
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
@@ -19,7 +31,7 @@ from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel, on_base
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.rows import Answer, Request
-from llmworkflow_jobs.scoring import needs_base, score
+from llmworkflow_jobs.scoring import score
 
 # Folder of the base model's rows inside the artifact, where a gate compares with them.
 BASE_ROWS = "base"
@@ -35,96 +47,107 @@ def main(config: JobConfig, report: Report) -> None:
         report.repeat(*already)
         return
     plan = prepare(config, report)
-    report.progress(0, 1, f"{len(plan.requests)} rows read, starting the engine")
-
-    import ray  # slow to import: bad input is told before
-
-    ray.init(logging_level=logging.WARNING)
+    if plan.model:
+        _start_ray(report, len(plan.requests))
     started = time.monotonic()
-    answers = _answers(plan, plan.model, config, report)
+    found = _answers(plan, plan.model, rows.FOLDER, config, report)
     seconds = time.monotonic() - started
 
-    results = _results(plan, answers)
+    results = _results(plan, found, config)
+    _check_answered(results)
     base = _base_results(plan, config, report)
     terms = _terms(plan, config, report)
     metrics = score(plan, results, base, terms, config) | _counts(results) | plan.overlap
     metrics |= _rates(results, seconds)
     _write(results, rows.FOLDER, config)
+    _copy(results, config)
     if base:
         _write(base, BASE_ROWS, config)
-    artifact = _publish(plan, answers, metrics, terms, config, report)
+    artifact = _publish(plan, found, metrics, terms, config, report)
+    kept_answers.remove(config)
     report.metrics(metrics)
     report.succeed(artifact)
 
 
-def _answers(plan: Plan, model: InferenceModel, config: JobConfig, report: Report) -> list[Answer | None]:
+def _start_ray(report: Report, count: int) -> None:
+    report.progress(0, 1, f"{count} rows read, starting the engine")
+
+    import ray  # slow to import: bad input is told before
+
+    ray.init(logging_level=logging.WARNING)
+
+
+def _answers(
+    plan: Plan, model: InferenceModel | None, name: str, config: JobConfig, report: Report
+) -> list[Answer | None]:
+    """What `model` answers; `name` tells its answers from those of other models that this batch asks."""
+    section = config.section
+    ask = answers.retried(_backend(plan, model, config), section["retryFailedRows"])
+    if section["checkpoint"]:
+        ask = kept_answers.kept(ask, name, config)
+    further = len(section["turns"])
+    ask = answers.counted(ask, len(answers.askable(plan.requests)) * (1 + further), report)
+    if further and plan.next_turn:
+        ask = answers.in_turns(ask, further, plan.next_turn)
+    return answers.collect(plan.requests, ask, section["onRowError"])
+
+
+def _backend(plan: Plan, model: InferenceModel | None, config: JobConfig) -> answers.Ask:
+    if model is None:
+        asked = endpoint.of(config)
+        return lambda requests: endpoint.answer(requests, asked, plan.parameters)
+
     from llmworkflow_jobs.generation import generate
 
-    stream = generate(plan.requests, model, plan.parameters, config)
-    return collect(plan.requests, stream, config.section["onRowError"], report)
+    def ask(requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
+        return generate(requests, model, plan.parameters, config)
+
+    if config.section["task"] == "classify":
+        return pooling.labelled(ask, pooling.labels_of(model.folder))
+    return ask
 
 
-def _results(plan: Plan, answers: Sequence[Answer | None]) -> list[Row]:
-    limit = plan.parameters["max_tokens"]
+def _results(plan: Plan, found: Sequence[Answer | None], config: JobConfig) -> list[Row]:
+    template = config.section["postprocess"]
     return [
-        rows.result(request, answer, plan.columns, limit)
-        for request, answer in zip(plan.requests, answers, strict=True)
+        rows.result(
+            request,
+            postprocess.apply(template, request, answer),
+            plan.columns,
+            request.sampling.get("max_tokens", plan.parameters["max_tokens"]),
+            plan.also,
+        )
+        for request, answer in zip(plan.requests, found, strict=True)
     ]
+
+
+def _check_answered(results: Sequence[Row]) -> None:
+    """Raise RowsFailed if no row has an answer: then it is the batch that is wrong, such as the form it asks for."""
+    if all(row["error"] for row in results):
+        raise JobError(
+            "RowsFailed", f"all {len(results)} rows failed, row {results[0]['row_id']}: {results[0]['error']}"
+        )
 
 
 def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:
     """The rows of the base model, asked as the candidate was; none where no gate compares with it."""
-    if not needs_base(config):
+    if plan.base is None or not comparison.needs_base(config):
         return []
     report.progress(0, 1, "starting the engine of the base model, with which a gate compares")
-    return _results(plan, _answers(plan, on_base(config, plan.base.folder), config, report))
+    found = _answers(plan, on_base(config, plan.base.folder), BASE_ROWS, config, report)
+    return _results(plan, found, config)
 
 
 def _terms(plan: Plan, config: JobConfig, report: Report) -> dict[str, str]:
     sampling = plan.requested | {"generationConfig": config.model["generationConfig"]}
-    return comparison.terms(plan.requests, sampling, _data(plan, report))
+    sampling |= {name: config.section[name] for name in ("postprocess", "turns") if config.section[name]}
+    return comparison.terms(plan.requests, sampling, {**_data(plan, report), **plan.data})
 
 
 def _data(plan: Plan, report: Report) -> dict[str, str]:
-    return {uri: digest for uri, digest in report.digests.items() if uri != plan.base.source}
-
-
-def collect(
-    requests: Sequence[Request], stream: Iterable[tuple[int, Answer]], on_row_error: str, report: Report
-) -> list[Answer | None]:
-    """The answer of each request, in order, None where there is none; reports progress meanwhile.
-
-    Raises RowsFailed at the first error if `on_row_error` is "fail".
-    """
-    answers: list[Answer | None] = [None] * len(requests)
-    progress = _Progress(sum(request.error is None for request in requests), report)
-    for index, answer in stream:
-        if answer.error is not None and on_row_error == "fail":
-            raise JobError(
-                "RowsFailed",
-                f"row {requests[index].row_id}: {answer.error}; set onRowError: continue to go on without such rows",
-            )
-        answers[index] = answer
-        progress.add()
-    return answers
-
-
-class _Progress:
-    """Reports at most every two seconds: rows are many, and a report is an object of the API server."""
-
-    _INTERVAL = 2.0
-
-    def __init__(self, total: int, report: Report) -> None:
-        self._total = total
-        self._report = report
-        self._done = 0
-        self._next = 0.0
-
-    def add(self) -> None:
-        self._done += 1
-        if (now := time.monotonic()) >= self._next:
-            self._next = now + self._INTERVAL
-            self._report.progress(self._done, self._total, f"{self._done} of {self._total} rows")
+    """Digests of the data that has addresses."""
+    base = plan.base.source if plan.base else None
+    return {uri: digest for uri, digest in report.digests.items() if uri != base}
 
 
 def _counts(results: Sequence[Row]) -> dict[str, int]:
@@ -143,23 +166,36 @@ def _rates(results: Sequence[Row], seconds: float) -> dict[str, float]:
 
 
 def _write(results: Sequence[Row], folder: str, config: JobConfig) -> None:
-    filesystem, path = storage.open_uri(f"{config.output_uri}/{folder}", config)
-    rows.write(results, config.section["output"]["format"], filesystem, path)
+    rows.write(
+        results,
+        config.section["output"]["format"],
+        *storage.open_uri(f"{config.output_uri}/{folder}", config),
+    )
+
+
+def _copy(results: Sequence[Row], config: JobConfig) -> None:
+    """Write the rows to the further place of `output.uri`, if there is one."""
+    output = config.section["output"]
+    if output["uri"]:
+        rows.write(results, output["format"], *storage.open_uri(output["uri"], config))
 
 
 def _publish(
     plan: Plan,
-    answers: Sequence[Answer | None],
+    found: Sequence[Answer | None],
     metrics: dict[str, Any],
     terms: dict[str, str],
     config: JobConfig,
     report: Report,
 ) -> dict[str, str]:
-    answered = [(request, answer) for request, answer in zip(plan.requests, answers, strict=True) if answer]
-    reproducible = sampling.is_reproducible(plan.parameters)
-    replay.write(replay.choose(answered, plan.requested, reproducible), config)
+    answered = [(request, answer) for request, answer in zip(plan.requests, found, strict=True) if answer]
+    reproducible = all(
+        sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
+    )
+    if config.section["task"] == "generate":
+        replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
-        "base": {"source": plan.base.source, "digest": plan.base.digest},
+        "base": {"source": plan.base.source, "digest": plan.base.digest} if plan.base else None,
         "model": config.inputs[config.section["model"]["stage"]]["artifact"]
         if config.section["model"]
         else None,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.rows import Request
+from llmworkflow_jobs.rows import Request, check_errors
 
 
 def assign(
@@ -22,9 +22,7 @@ def assign(
         raise JobError(
             "ColumnMissing", f"no row has the column {column} of adapterColumn; name one of the data's"
         )
-    wrong = [request for request in assigned if request.error]
-    if wrong and (on_row_error == "fail" or len(wrong) == len(assigned)):
-        raise JobError("DataInvalid", f"row {wrong[0].row_id}: {wrong[0].error}")
+    check_errors(assigned, on_row_error)
     return assigned
 
 
@@ -34,5 +32,4 @@ def _assigned(request: Request, column: str, adapters: Collection[str]) -> Reque
         return request
     if name in adapters:
         return replace(request, adapter=name)
-    problem = f"column {column} names the adapter {name!r}, there are {', '.join(adapters)}"
-    return replace(request, messages=[], token_ids=[], error=problem)
+    return request.failed(f"column {column} names the adapter {name!r}, there are {', '.join(adapters)}")

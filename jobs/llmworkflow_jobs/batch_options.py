@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from llmworkflow_jobs import endpoint, pooling
 from llmworkflow_jobs.errors import JobError
-
-_LEAVE_OUT = "leave it out"
 
 
 def check(section: Mapping[str, Any]) -> None:
@@ -18,33 +17,31 @@ def check(section: Mapping[str, Any]) -> None:
 
 def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """(field, value, remedy) of whatever is set and not supported."""
-    if section["task"] != "generate":
-        yield "task", section["task"], "use generate"
+    task = section["task"]
+    if section["multimodal"] and task not in endpoint.TASKS:
+        yield "multimodal", section["multimodal"], "serve the model, and ask it by task serve"
+    if task in pooling.TASKS:
+        yield from _set(section, ("turns", "sampling.structured", "sampling.column"), "it is for texts")
+    if task in endpoint.TASKS:
+        yield from _set(section, _OF_ENGINES, "set it where the endpoint is started")
     if section["engine"] != "vllm":
         yield "engine", section["engine"], "use vllm"
-    if section["input"]["format"] == "images":
-        yield "input.format", "images", "name the files in a column of rows"
     if section["parallelism"]["data"] != 1:
         yield "parallelism.data", section["parallelism"]["data"], "set concurrency"
     if section["placement"]["strategy"] != "PACK":
         yield "placement.strategy", section["placement"]["strategy"], "use PACK"
-    for path in _LATER:
+    yield from _set(section, _LATER, "leave it out")
+
+
+def _set(section: Mapping[str, Any], paths: Iterable[str], remedy: str) -> Iterator[tuple[str, Any, str]]:
+    for path in paths:
         value = _at(section, path)
         if value not in (None, False, 0, [], {}):
-            yield path, value, _LEAVE_OUT
+            yield path, value, remedy
 
 
+_OF_ENGINES = ("engineKwargs", "pipeline.maxPendingRequests", "pipeline.maxConcurrentBatches")
 _LATER = (
-    "input.stage",
-    "input.items",
-    "sampling.structured",
-    "sampling.column",
-    "postprocess",
-    "output.uri",
-    "retryFailedRows",
-    "checkpoint",
-    "turns",
-    "multimodal",
     "pipeline.preprocess.concurrency",
     "pipeline.preprocess.batchSize",
     "pipeline.preprocess.cpu",
@@ -54,8 +51,6 @@ _LATER = (
     "pipeline.postprocess.cpu",
     "pipeline.postprocess.memory",
     "placement.bundle",
-    "pipeline.maxPendingRequests",
-    "pipeline.maxConcurrentBatches",
 )
 
 

@@ -3,76 +3,129 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from llmworkflow_jobs import (
     batch_adapters,
+    batch_input,
+    batch_model,
     batch_options,
     data,
+    endpoint,
     engine,
-    inference_model,
+    media,
     metrics,
-    model,
     overlap,
+    postprocess,
+    row_sampling,
     rows,
     sampling,
+    turns,
 )
+from llmworkflow_jobs.answers import NextTurn
+from llmworkflow_jobs.comparison import needs_base
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.inference_model import InferenceModel
+from llmworkflow_jobs.model import BaseModel
 from llmworkflow_jobs.prompt import check_row
 from llmworkflow_jobs.report import Report
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which model answers which requests, and how.
+    """Which model answers which requests, and how; there is none where an endpoint does.
 
     `columns` are those of the input that are kept; `requested` are the sampling parameters that the resource sets,
-    `parameters` those that the engine is given; `overlap` counts the rows that were trained on.
+    `parameters` those that the engine is given; `overlap` counts the rows that were trained on; `data` has digests of
+    rows that have no address; `next_turn` makes the requests of conversations; `also` are columns of this result alone.
     """
 
-    base: model.BaseModel
-    model: inference_model.InferenceModel
+    base: BaseModel | None
+    model: InferenceModel | None
     requests: list[rows.Request]
     columns: list[str]
     requested: dict[str, Any]
     parameters: dict[str, Any]
     metrics: dict[str, metrics.Metric]
     overlap: dict[str, int]
+    data: Mapping[str, str] = field(default_factory=dict)
+    next_turn: NextTurn | None = None
+    also: Sequence[str] = ()
 
 
 def prepare(config: JobConfig, report: Report) -> Plan:
     """Check the configuration, the model and the rows. Raises JobError."""
     section = config.section
     evaluation = section["evaluate"]
-    _check(section)
+    _check(config)
     scores = metrics.resolve(evaluation)
     with_reference = metrics.need_references(scores.values())
-    read = data.read_rows([section["input"]], config, report, _row_check(config, with_reference))
-    columns = rows.kept_columns(read, section["output"]["keep"], scores)
-    base = model.resolve(config, report)
-    chosen = inference_model.choose(config, base)
+    read = batch_input.read(config, report, _row_check(config, with_reference))
+    also = _also(section)
+    columns = rows.kept_columns(read.rows, section["output"]["keep"], scores, also)
+    answering = batch_model.choose(config, report)
     requests = rows.ask(
-        rows.select(read, section["input"]),
+        rows.select(read.rows, section["input"]),
         config.prompt,
-        model.load_tokenizer(config, chosen.folder),
+        answering.encode,
         with_reference,
-        source=section["input"]["uri"],
+        source=read.source,
     )
-    if chosen.adapters:
-        requests = batch_adapters.assign(
-            requests, section["adapterColumn"], chosen.adapters, section["onRowError"]
-        )
+    requests = _of_rows(requests, section, answering.model)
+    media.check(requests, config)
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
-    parameters = sampling.effective(requested, sampling.model_defaults(config.model, chosen.folder))
+    parameters = sampling.effective(requested, answering.defaults)
     found = overlap.check(requests, config, evaluation["onOverlap"]) if evaluation else {}
-    return Plan(base, chosen, requests, columns, requested, parameters, scores, found)
+    follow = turns.following(section["turns"], config.prompt, answering.encode)
+    return Plan(
+        answering.base,
+        answering.model,
+        requests,
+        columns,
+        requested,
+        parameters,
+        scores,
+        found,
+        read.digests,
+        follow,
+        also,
+    )
 
 
-def _check(section: Mapping[str, Any]) -> None:
+def _also(section: Mapping[str, Any]) -> list[str]:
+    """Columns that the result of such a batch has beside those of all."""
+    of_task = {"embed": [rows.EMBEDDING], "classify": [rows.PROBABILITIES]}.get(section["task"], [])
+    return [*of_task, *([rows.EARLIER_ANSWERS] if section["turns"] else [])]
+
+
+def _of_rows(
+    requests: list[rows.Request], section: Mapping[str, Any], chosen: InferenceModel | None
+) -> list[rows.Request]:
+    """The requests with what their rows say of them: an earlier error, an adapter, sampling of their own."""
+    on_error = section["onRowError"]
+    requests = batch_input.pass_on_errors(requests, section["input"]["stage"], on_error)
+    if chosen and chosen.adapters:
+        requests = batch_adapters.assign(requests, section["adapterColumn"], chosen.adapters, on_error)
+    if column := section["sampling"]["column"]:
+        requests = row_sampling.assign(requests, column, on_error)
+    return requests
+
+
+def _check(config: JobConfig) -> None:
+    section = config.section
     batch_options.check(section)
+    postprocess.check(section["postprocess"])
+    if section["task"] in endpoint.TASKS:
+        if needs_base(config):
+            raise JobError(
+                "OptionInvalid",
+                f"a gate compares with the base model, which a batch of task {section['task']} does not load; name a "
+                "batch in betterThan",
+            )
+        return  # the endpoint knows its own parameters
     sampling.check_extra(section["sampling"]["extra"])
     engine.check_overrides(section["engineKwargs"])
 

@@ -36,6 +36,12 @@ class Incomparable(Exception):  # noqa: N818 -- reads as what it is
     """An incumbent was measured otherwise; the message says how."""
 
 
+def needs_base(config: JobConfig) -> bool:
+    """Whether a gate compares with the base model, which the job then asks too."""
+    incumbents = config.incumbents.values()
+    return config.section["evaluate"] is not None and any(told["artifact"] is None for told in incumbents)
+
+
 def terms(
     requests: Sequence[Request], sampling: Mapping[str, Any], data: Mapping[str, str]
 ) -> dict[str, str]:
@@ -45,9 +51,14 @@ def terms(
     """
     return {
         "data": _digest(sorted(data.values())),
-        "prompts": _digest([[request.row_id, request.token_ids] for request in requests]),
+        "prompts": _digest([_asked(request) for request in requests]),
         "sampling": _digest(sampling),
     }
+
+
+def _asked(request: Request) -> list[Any]:
+    own = [dict(request.sampling)] if request.sampling else []
+    return [request.row_id, request.token_ids, *own]
 
 
 def published(

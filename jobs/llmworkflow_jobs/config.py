@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 CONFIG_ENV = "LLMWORKFLOW_CONFIG"
 
 # The key under which each kind of stage keeps its own fields is the kind itself.
-_KINDS = ("fineTune", "batch", "serve")
+_KINDS = ("fineTune", "batch", "serve", "prefetch")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pyarrow import fs, parquet
 from llmworkflow_jobs import dataset_info, storage, web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.inline import address_of
 from llmworkflow_jobs.prompt import RowError
 from llmworkflow_jobs.report import Report
 
@@ -29,6 +30,7 @@ _FORMAT_OF_SUFFIX = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".txt": "text",
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".gif", ".webp"), "images"),
 }
 
 
@@ -125,12 +127,12 @@ def _parse(
     for place, row in _READERS[name](path, content):
         if not isinstance(row, dict):
             raise JobError("DataInvalid", f"{path}, {place}: expected an object, found {type(row).__name__}")
-        rows.append(_checked(row, f"{path}, {place}", check, entry))
+        rows.append(checked(row, f"{path}, {place}", check, entry))
     return rows
 
 
-def _checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None) -> Row:
-    """The row in the columns of the prompt."""
+def checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None = None) -> Row:
+    """The row in the columns of the prompt. Raises ColumnMissing or DataInvalid if `check` finds something."""
     try:
         row = entry.translate(row) if entry else row
         if check is not None:
@@ -198,6 +200,17 @@ def _read_text(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
             yield f"line {number}", {"text": line}
 
 
+def _read_list(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    """A JSON list, of which each text is a row with one column, text."""
+    for place, item in _read_json(path, content):
+        yield place, {"text": item} if isinstance(item, str) else item
+
+
+def _read_image(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    """The file is a row: its name in the column path, itself as an address in the column image."""
+    yield "the file", {"path": posixpath.basename(path), "image": address_of(content, path)}
+
+
 def _decoded(path: str, content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
@@ -221,4 +234,6 @@ _READERS: dict[str, Callable[[str, bytes], Iterator[tuple[str, Any]]]] = {
     "csv": _read_csv,
     "parquet": _read_parquet,
     "text": _read_text,
+    "list": _read_list,
+    "images": _read_image,
 }

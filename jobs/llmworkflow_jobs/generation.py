@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine
+from llmworkflow_jobs import engine, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -34,20 +35,23 @@ def generate(
     """
     from ray.exceptions import RayError
 
-    rows = _dataset(requests, model, config.section["batchSize"])
-    dataset = _processor(model, parameters, config)(rows).map(_answer)
+    rows = _dataset(requests, model, parameters, config.section["batchSize"])
+    answered = _answer if config.section["task"] == "generate" else _pooled
+    dataset = _processor(model, parameters, config)(rows).map(answered)
     try:
         for row in dataset.iter_rows():
-            yield (
-                row[_INDEX],
-                Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None),
-            )
+            answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
+            yield row[_INDEX], replace(answer, values=list(row["values"])) if "values" in row else answer
     except RayError as error:
         raise _engine_error(error) from error
 
 
-def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int) -> Any:
+def _dataset(
+    requests: Sequence[Request], model: InferenceModel, parameters: Mapping[str, Any], batch_size: int
+) -> Any:
     """Token ids, and what answers them: everything else stays with the driver, whatever its type.
+
+    There are sampling parameters in it where rows bring their own.
 
     One block a batch, so few tasks.
     """
@@ -55,15 +59,13 @@ def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    askable = [
-        {
-            _INDEX: index,
-            "tokenized_prompt": request.token_ids,
-            "model": model.answering(request.adapter),
-        }
-        for index, request in enumerate(requests)
-        if request.error is None
+    asked = [(index, request) for index, request in enumerate(requests) if request.error is None]
+    askable: list[dict[str, Any]] = [
+        {_INDEX: index, "tokenized_prompt": request.token_ids, "model": model.answering(request.adapter)}
+        for index, request in asked
     ]
+    if own := row_sampling.parameters([request for _, request in asked], parameters):
+        askable = [{**row, "sampling_params": fields} for row, fields in zip(askable, own, strict=True)]
     blocks = [askable[start : start + batch_size] for start in range(0, len(askable), batch_size)]
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
@@ -75,6 +77,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
     # Prompts are token ids already, and vLLM gives the text along with the ids: no stage but the engine is needed.
     processor = vLLMEngineProcessorConfig(
         model_source=model.source,
+        task_type=section["task"],
         engine_kwargs=_lora_arguments(model) | engine.arguments(config, model, section),
         batch_size=section["batchSize"],
         concurrency=(
@@ -85,6 +88,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
         tokenize_stage=False,
         detokenize_stage=False,
         should_continue_on_error=True,
+        **_limits(section["pipeline"]),
         **_placement(config),
     )
     columns = {"sampling_params": dict(parameters)}
@@ -112,8 +116,17 @@ def _placement(config: JobConfig) -> dict[str, Any]:
     }
 
 
+def _limits(pipeline: Mapping[str, Any]) -> dict[str, int]:
+    """How much an engine may have in hand, as far as the resource says so."""
+    limits = {
+        "max_pending_requests": pipeline["maxPendingRequests"],
+        "max_concurrent_batches": pipeline["maxConcurrentBatches"],
+    }
+    return {name: value for name, value in limits.items() if value is not None}
+
+
 def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, **columns}
+    return {**columns, **row}
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +138,12 @@ def _answer(row: dict[str, Any]) -> dict[str, Any]:
         "seconds": row["time_taken_llm"],
         "error": row["__inference_error__"],
     }
+
+
+def _pooled(row: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a row that got a vector, or probabilities, in place of a text."""
+    values = row["embeddings"]
+    return _answer(row) | {"values": [] if values is None else [float(value) for value in values]}
 
 
 @contextmanager

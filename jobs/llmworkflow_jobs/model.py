@@ -69,6 +69,13 @@ def load_tokenizer(config: JobConfig, folder: str) -> Any:
 
     Raises ModelInvalid if it cannot be loaded or has no chat template.
     """
+    tokenizer = plain_tokenizer(config, folder)
+    tokenizer.chat_template = _chat_template(config, tokenizer)
+    return tokenizer
+
+
+def plain_tokenizer(config: JobConfig, folder: str) -> Any:
+    """The model's tokenizer, for texts that are no chat. Raises ModelInvalid if it cannot be loaded."""
     from transformers import AutoTokenizer  # slow to import, and not every process needs it
 
     try:
@@ -82,7 +89,6 @@ def load_tokenizer(config: JobConfig, folder: str) -> Any:
         raise JobError(
             "ModelInvalid", f"the tokenizer of {config.model['source']} has no vocabulary; add tokenizer.json"
         )
-    tokenizer.chat_template = _chat_template(config, tokenizer)
     return tokenizer
 
 

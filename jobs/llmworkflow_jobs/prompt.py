@@ -79,6 +79,12 @@ def prompt_token_ids(
     return _encode(tokenizer, text)
 
 
+def encoder(tokenizer: Any, prompt: Mapping[str, Any]) -> Callable[[list[Message]], list[int]]:
+    """What makes token ids of messages as `prompt` has it."""
+    kwargs = prompt["chatTemplateKwargs"]
+    return lambda messages: prompt_token_ids(tokenizer, messages, kwargs)
+
+
 def training_token_ids(
     tokenizer: Any, row: Mapping[str, Any], prompt: Mapping[str, Any], end_ids: Collection[int]
 ) -> Example:
@@ -260,8 +266,8 @@ def _message(turn: Any, where: str, keys: tuple[str, str], roles: Mapping[str, s
 
 def _custom_messages(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Message]:
     custom = prompt["custom"]
-    user: Message = {"role": "user", "content": _fill(custom["user"], row, "custom.user")}
-    system = _fill(custom["system"], row, "custom.system") if custom.get("system") else ""
+    user: Message = {"role": "user", "content": fill(custom["user"], "custom.user", row=row)}
+    system = fill(custom["system"], "custom.system", row=row) if custom.get("system") else ""
     return [{"role": "system", "content": system}, user] if system else [user]
 
 
@@ -269,22 +275,25 @@ def _custom_response(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
     template = prompt["custom"].get("response")
     if not template:
         raise RowError("custom.response", "the prompt has no template for the response")
-    return _fill(template, row, "custom.response")
+    return fill(template, "custom.response", row=row)
 
 
-def _fill(source: str, row: Mapping[str, Any], where: str) -> str:
+def fill(source: str, where: str, **values: Any) -> str:
+    """The text of a template over `values`; `where` is the field that holds it. Raises RowError."""
     try:
-        return _template(source).render(row=row)
+        return parse(source).render(values)
     except jinja2.UndefinedError as error:
         raise RowError(where, str(error), missing=True) from error
-    except jinja2.TemplateError as error:
+    except Exception as error:  # an expression may raise whatever Python does
         raise RowError(where, f"the template cannot be rendered: {error}") from error
 
 
 @lru_cache(maxsize=16)
-def _template(source: str) -> jinja2.Template:
+def parse(source: str) -> jinja2.Template:
+    """A template of the resource. Raises TemplateSyntaxError."""
     # Templates come from the resource, which more people may write than may run code here: hence the sandbox.
     environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["from_json"] = json.loads
     return environment.from_string(source)
 
 

@@ -21,7 +21,7 @@ ReplayRow = dict[str, Any]
 def choose(
     answered: Iterable[tuple[Request, Answer]], sampling: Mapping[str, Any], reproducible: bool
 ) -> list[ReplayRow]:
-    """At most 64 rows, always the same ones for the same batch, from all over it.
+    """At most 64 rows, always the same ones for the same batch, from all over it; of a conversation the first turn.
 
     A row is {messages, adapter, prompt_token_ids, generated_token_ids, generated_text, sampling}. Where `sampling` is
     random, no other engine can give the same tokens: ids and text are then None, and only prompts can be compared.
@@ -33,12 +33,17 @@ def choose(
             "prompt_token_ids": request.token_ids,
             "generated_token_ids": answer.token_ids if reproducible else None,
             "generated_text": answer.text if reproducible else None,
-            "sampling": dict(sampling),
+            "sampling": {**sampling, **request.sampling},
         }
-        for request, answer in answered
+        for request, answer in ((request, _first(answer)) for request, answer in answered)
         if answer.error is None
     ]
     return random.Random(0).sample(rows, min(len(rows), _MAX_ROWS))
+
+
+def _first(answer: Answer) -> Answer:
+    """The answer to the first turn."""
+    return answer.turns[0] if answer.turns else answer
 
 
 def write(rows: Iterable[ReplayRow], config: JobConfig) -> None:

@@ -144,10 +144,9 @@ class Report:
 
     def repeat(self, artifact: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
         """End with the success of an earlier run of this attempt, which left a manifest but perhaps no report."""
-        for uri, digest in [
-            (manifest["base"]["source"], manifest["base"]["digest"]),
-            *manifest["data"].items(),
-        ]:
+        base = manifest["base"]
+        known = {base["source"]: base["digest"]} if base else {}
+        for uri, digest in (known | manifest["data"]).items():
             self.resolved(uri, digest)
         self.metrics(manifest["metrics"])
         self.succeed(artifact)

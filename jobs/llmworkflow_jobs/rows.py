@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jinja2
@@ -14,7 +14,10 @@ from pyarrow import fs, parquet
 
 from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.prompt import Message, RowError, check_row, messages_of, prompt_token_ids, response_of
+from llmworkflow_jobs.prompt import Message, RowError, check_row, messages_of, response_of
+
+# From the messages of a prompt to its token ids. Raises RowError.
+Encode = Callable[[list[Message]], list[int]]
 
 # What a row of the result says beside the columns that are kept. The id has the type that it has in the data.
 _RESULT_TYPES = {
@@ -38,7 +41,8 @@ SCORE = "score_"
 class Request:
     """What is asked for one row, and of which adapter if rows name one.
 
-    `error` says why it cannot be asked; it then has no messages and no token ids.
+    `error` says why it cannot be asked; it then has no messages and no token ids. `sampling` are the row's own sampling
+    parameters, in vLLM's names; they go over those of the batch.
     """
 
     row_id: str | int
@@ -48,16 +52,49 @@ class Request:
     reference: str | None = None
     error: str | None = None
     adapter: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+    def failed(self, error: str) -> Request:
+        """The request as one that cannot be asked."""
+        return replace(self, messages=[], token_ids=[], error=error)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the engine made of one request: text, token ids and the seconds it took, or an error."""
+    """What was made of one request: text, token ids and the seconds it took, or an error.
+
+    `turns` are the answers to the earlier turns of a conversation. An endpoint tells no token ids, but counts the
+    tokens of prompt and answer, and says whether the answer was cut. `values` are a vector, or the probabilities of
+    classes, for tasks that write no text.
+    """
 
     text: str
     token_ids: list[int]
     seconds: float
     error: str | None = None
+    turns: list[Answer] = field(default_factory=list)
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    truncated: bool | None = None
+    values: list[float] = field(default_factory=list)
+
+    def counted(self) -> int:
+        """Tokens of the answer, and of those to earlier turns."""
+        own = len(self.token_ids) if self.output_tokens is None else self.output_tokens
+        return own + sum(answer.counted() for answer in self.turns)
+
+    def was_cut(self, max_tokens: int) -> bool:
+        """Whether the answer ended at the limit: vLLM's reason to stop does not reach the rows of ray.data.llm."""
+        return len(self.token_ids) >= max_tokens if self.truncated is None else self.truncated
+
+
+# What only some batches tell of an answer.
+EARLIER_ANSWERS, EMBEDDING, PROBABILITIES = "earlier_answers", "embedding", "probabilities"
+_ALSO: dict[str, tuple[pa.DataType, Callable[[Answer], Any]]] = {
+    EMBEDDING: (pa.list_(pa.float32()), lambda answer: answer.values or None),
+    PROBABILITIES: (pa.list_(pa.float64()), lambda answer: answer.values or None),
+    EARLIER_ANSWERS: (pa.list_(pa.string()), lambda answer: [turn.text for turn in answer.turns]),
+}
 
 
 def select(rows: Sequence[Row], spec: Mapping[str, Any]) -> list[tuple[str | int, Row]]:
@@ -74,15 +111,17 @@ def select(rows: Sequence[Row], spec: Mapping[str, Any]) -> list[tuple[str | int
     return _by_column(rows, taken, spec["idColumn"])
 
 
-def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None, metrics: Iterable[str] = ()) -> list[str]:
+def kept_columns(
+    rows: Iterable[Row], keep: Sequence[str] | None, metrics: Iterable[str] = (), also: Iterable[str] = ()
+) -> list[str]:
     """Columns of the input that the result has: those of `output.keep`, or all in the order in which they appear.
 
-    The result has a column for each of `metrics` too. Raises ColumnMissing for one that no row has, and OptionInvalid
-    for one with the name of a column of the result.
+    The result has a column for each of `metrics` too, and what this batch has `also` to tell. Raises ColumnMissing for
+    one that no row has, and OptionInvalid for one with the name of a column of the result.
     """
     present = list(dict.fromkeys(name for row in rows for name in row))
     columns = present if keep is None else list(keep)
-    taken = {*RESULT_COLUMNS, *(f"{SCORE}{metric}" for metric in metrics)}
+    taken = {*RESULT_COLUMNS, *also, *(f"{SCORE}{metric}" for metric in metrics)}
     for name in columns:
         if name in taken:
             raise JobError(
@@ -97,39 +136,68 @@ def kept_columns(rows: Iterable[Row], keep: Sequence[str] | None, metrics: Itera
 def ask(
     chosen: Iterable[tuple[str | int, Row]],
     prompt: Mapping[str, Any],
-    tokenizer: Any,
+    encode: Encode,
     with_reference: bool,
     source: str,
 ) -> list[Request]:
     """The request of each row, with its reference if it has one; a row that does not fit the prompt gets an error.
 
+    `encode` makes token ids of the messages, or none for what reads the messages themselves.
+
     If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
     row's problem is raised, as ColumnMissing or DataInvalid, with the `source` of the rows.
     """
-    requests = [_request(row_id, row, prompt, tokenizer) for row_id, row in chosen]
+    requests = [_request(row_id, row, prompt, encode) for row_id, row in chosen]
     usable = [request for request in requests if request.error is None]
     if not usable or (with_reference and all(request.reference is None for request in usable)):
         _raise_problem(requests[0], prompt, with_reference, source)
     return requests
 
 
-def result(request: Request, answer: Answer | None, columns: Iterable[str], max_tokens: int) -> Row:
-    """The row to be written: `columns` of the input, then RESULT_COLUMNS. No answer means that it was never asked."""
+def check_errors(requests: Sequence[Request], on_row_error: str) -> None:
+    """Raise DataInvalid for the first request with an error, if none may have one or if all do."""
+    wrong = [request for request in requests if request.error]
+    if wrong and (on_row_error == "fail" or len(wrong) == len(requests)):
+        raise JobError("DataInvalid", f"row {wrong[0].row_id}: {wrong[0].error}")
+
+
+def result(
+    request: Request,
+    answer: Answer | None,
+    columns: Iterable[str],
+    max_tokens: int,
+    also: Iterable[str] = (),
+) -> Row:
+    """The row to be written: `columns` of the input, then those of the result, with what there is `also` to tell.
+
+    No answer means that it was never asked.
+    """
     error = request.error or (answer.error if answer else "the engine gave no answer")
     done = None if error else answer
+    told = answer.input_tokens if answer else None
     return {
         **{name: request.row.get(name) for name in columns},
         "row_id": request.row_id,
         "reference": request.reference,
+        **{name: _ALSO[name][1](answer) if answer else None for name in also},
         "generated_text": done.text if done else None,
         "generated_token_ids": done.token_ids if done else None,
-        "num_input_tokens": len(request.token_ids),
-        "num_generated_tokens": len(done.token_ids) if done else 0,
+        "num_input_tokens": len(request.token_ids) if told is None else told,
+        "num_generated_tokens": done.counted() if done else 0,
         "latency_seconds": done.seconds if done else None,
-        # vLLM's reason to stop does not reach the rows of ray.data.llm.
-        "truncated": done is not None and len(done.token_ids) >= max_tokens,
+        "truncated": done is not None and done.was_cut(max_tokens),
         "error": error,
     }
+
+
+def of_result(column: str) -> bool:
+    """Whether a column of a result is none of the input."""
+    return column in RESULT_COLUMNS or column.startswith(SCORE)
+
+
+def answer_of(row: Row) -> Any:
+    """What a row of a result holds as its answer."""
+    return row["generated_text"]
 
 
 def write(rows: Sequence[Row], format: str, filesystem: fs.FileSystem, folder: str) -> None:
@@ -173,10 +241,10 @@ def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[t
     return [(row_id, rows[index]) for row_id, index in first.items()]
 
 
-def _request(row_id: str | int, row: Row, prompt: Mapping[str, Any], tokenizer: Any) -> Request:
+def _request(row_id: str | int, row: Row, prompt: Mapping[str, Any], encode: Encode) -> Request:
     try:
         messages = messages_of(row, prompt)
-        token_ids = prompt_token_ids(tokenizer, messages, prompt["chatTemplateKwargs"])
+        token_ids = encode(messages)
     except (RowError, jinja2.TemplateError) as error:  # the second comes from the model's own chat template
         return Request(row_id, row, [], [], error=str(error))
     return Request(row_id, row, messages, token_ids, _reference(row, prompt))
@@ -214,4 +282,6 @@ def _type(field: pa.Field) -> pa.DataType:
     """The type of a column that may hold nothing at all: of rows that all failed, or of a metric that did."""
     if field.name.startswith(SCORE) and pa.types.is_null(field.type):
         return pa.float64()
+    if field.name in _ALSO and pa.types.is_null(field.type):
+        return _ALSO[field.name][0]
     return _RESULT_TYPES.get(field.name, field.type)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from llmworkflow_jobs.errors import JobError, unknown_name
 
 # The resource's names and vLLM's, which has the same ones in SamplingParams and in requests for a chat completion.
-_NAMES = {
+NAMES = {
     "temperature": "temperature",
     "topP": "top_p",
     "topK": "top_k",
@@ -20,17 +21,30 @@ _NAMES = {
     "presencePenalty": "presence_penalty",
     "frequencyPenalty": "frequency_penalty",
 }
+# The forms that answers may be restricted to, in the resource's names and in vLLM's.
+FORMS = {"jsonSchema": "json", "regex": "regex", "choice": "choice", "grammar": "grammar"}
+FORM = "structured_outputs"
 # What vLLM's OpenAI server takes over from generation_config.json (ModelConfig.get_diff_sampling_param); max_new_tokens
 # is the other one, and maxTokens is always set.
 _FROM_MODEL = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
 # One answer a row is what the rows, the metrics and the replay stand on.
 _NOT_FOR_EXTRA = ("n", "output_kind")
+_FIELDS = {**NAMES, "structured": FORM}
 
 
 def requested(sampling: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that the resource sets, in vLLM's names: what a client would put into a request."""
-    fields = {ours: sampling[name] for name, ours in _NAMES.items() if sampling.get(name) not in (None, [])}
-    return fields | sampling["extra"]
+    fields = {ours: sampling[name] for name, ours in NAMES.items() if sampling.get(name) not in (None, [])}
+    form = {FORM: form_of(sampling["structured"])} if sampling.get("structured") else {}
+    return fields | form | sampling["extra"]
+
+
+def form_of(structured: Mapping[str, Any]) -> dict[str, Any]:
+    """The form that answers must have, in vLLM's names; a schema as text, since Arrow would make a type of it."""
+    given = {name: value for name, value in structured.items() if value is not None}
+    return {
+        FORMS[name]: json.dumps(value) if name == "jsonSchema" else value for name, value in given.items()
+    }
 
 
 def effective(fields: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +81,7 @@ def check_extra(extra: Mapping[str, Any]) -> None:
         return
     from vllm import SamplingParams  # takes ten seconds to import
 
-    own = {vllm: ours for ours, vllm in _NAMES.items()}
+    own = {vllm: ours for ours, vllm in _FIELDS.items()}
     for name in extra:
         if name in own:
             raise JobError(

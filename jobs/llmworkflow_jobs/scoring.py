@@ -50,12 +50,6 @@ def score(
     return found
 
 
-def needs_base(config: JobConfig) -> bool:
-    """Whether a gate compares with the base model, which the job then asks too."""
-    incumbents = config.incumbents.values()
-    return config.section["evaluate"] is not None and any(told["artifact"] is None for told in incumbents)
-
-
 def _scored(plan: Plan, results: Sequence[Row], group_by: str | None) -> list[Scored]:
     return [
         Scored(

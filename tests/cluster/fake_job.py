@@ -144,7 +144,7 @@ class FakeJob:
         elif script.status == "SUCCEEDED":
             report.resolved(config.model["source"], _digest(config.model["source"]))
             report.metrics(script.metrics or _metrics(config))
-            report.succeed(artifact(config))
+            report.succeed(None if config.stage["kind"] == "prefetch" else artifact(config))
 
 
 def artifact(config: JobConfig) -> dict[str, str]:

@@ -49,6 +49,16 @@ def secret(api: Api, namespace: str, name: str, **values: str) -> None:
     )
 
 
+def for_samples(api: Api, namespace: str) -> None:
+    """The claims and the Secrets that samples name."""
+    for name in ("llm-artifacts", "models"):
+        claim(api, namespace, name)
+    secret(api, namespace, "s3", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
+    secret(api, namespace, "chat-keys", keys="x")
+    secret(api, namespace, "openai", key="x")
+    secret(api, namespace, "hf-token", token="x")
+
+
 def priority_class(api: Api, name: str) -> None:
     """A class of the whole cluster."""
     api.apply(

@@ -19,7 +19,7 @@ from .api import ApiError, condition, eventually
 from .conftest import Cluster
 from .fake_endpoint import REPORT_PATH
 from .fake_job import REPORT_KEY
-from .supplies import claim, priority_class, secret
+from .supplies import for_samples, priority_class
 from .test_schema import SAMPLES, document
 from .workflows import RESTRICTED
 
@@ -34,8 +34,7 @@ class Run:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self.cluster, self.namespace = cluster, cluster.make_namespace()
         cluster.api.patch("Namespace", self.namespace, None, {"metadata": {"labels": RESTRICTED}})
-        claim(cluster.api, self.namespace, "llm-artifacts")
-        secret(cluster.api, self.namespace, "s3", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
+        for_samples(cluster.api, self.namespace)
         path = next(path for path in SAMPLES if path.stem == name)
         created = cluster.api.create(document(path, self.namespace))
         self.uid = created["metadata"]["uid"]

@@ -16,7 +16,7 @@ from .control_plane import PEOPLE
 from .journeys import Journey, Played, play, selected
 from .printed import commands
 from .scene import Scene, eventually
-from .supplies import claim, priority_class, secret
+from .supplies import for_samples, priority_class
 from .test_schema import SAMPLES
 from .workflows import left
 
@@ -88,10 +88,7 @@ def _supply(scene: Scene) -> None:
     """A namespace with all that samples need, in which a person may do what the role `edit` may."""
     labels = {"metadata": {"labels": RESTRICTED}}
     scene.api.patch("Namespace", scene.namespace, None, labels)
-    for name in ("llm-artifacts", "models"):
-        claim(scene.api, scene.namespace, name)
-    secret(scene.api, scene.namespace, "s3", AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
-    secret(scene.api, scene.namespace, "chat-keys", keys="x")
+    for_samples(scene.api, scene.namespace)
     scene.api.create(
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -108,10 +105,10 @@ def _shown(scene: Scene) -> list[str]:
     stages = scene.workflow["spec"]["stages"]
     scoring = [stage["batch"]["evaluate"] for stage in stages if stage.get("batch", {}).get("evaluate")]
     score = [scoring[-1]["metrics"][0], "0.81"] if scoring else []
-    last = stages[-1]["name"]
-    if "serve" not in stages[-1]:
+    last, serving = stages[-1]["name"], [stage["name"] for stage in stages if "serve" in stage]
+    if not serving:
         return [last, "Succeeded", "True", *score]
-    url = f"http://{scene.name}-{last}-serve-svc.{scene.namespace}.svc:8000"
+    url = f"http://{scene.name}-{serving[-1]}-serve-svc.{scene.namespace}.svc:8000"
     return [last, "Serving", "True", *score, url]
 
 

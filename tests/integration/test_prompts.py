@@ -10,7 +10,7 @@ import pytest
 
 from llmworkflow_jobs import model, rows, serving
 from llmworkflow_jobs.config import JobConfig, parse
-from llmworkflow_jobs.prompt import messages_of
+from llmworkflow_jobs.prompt import encoder, messages_of
 from llmworkflow_jobs.training_data import IGNORED, tokenise
 
 pytestmark = [
@@ -138,7 +138,11 @@ async def test_training_batch_and_endpoint_ask_alike(
     tokenizer = model.load_tokenizer(tune, folder)
 
     (request,) = rows.ask(
-        [(0, row)], batch.prompt, model.load_tokenizer(batch, folder), True, "volume:test.jsonl"
+        [(0, row)],
+        batch.prompt,
+        encoder(model.load_tokenizer(batch, folder), batch.prompt),
+        True,
+        "volume:test.jsonl",
     )
     (example,) = tokenise(tokenizer, [row], tune, model.eos_token_ids(folder, tokenizer)).examples
     trained = [

@@ -15,6 +15,9 @@ import httpx
 import openai
 import psutil
 import pytest
+from pyarrow import parquet
+
+from llmworkflow_jobs import batch, config, report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -150,6 +153,47 @@ def test_a_stream_says_the_same(endpoint: Endpoint) -> None:
     streamed = [chunk.choices[0].delta.content or "" for chunk in endpoint.ask(stream=True)]
     assert len(streamed) > 1
     assert "".join(streamed) == endpoint.ask().choices[0].message.content
+
+
+@pytest.fixture
+def ask_through(
+    endpoint: Endpoint, scored: Any, stage_document: Callable[..., Any], tmp_path: Path
+) -> Callable[..., list[dict[str, Any]]]:
+    """A function (**changes) that runs a batch of task serve and returns its rows."""
+
+    def run(**changes: Any) -> list[dict[str, Any]]:
+        through = {"stage": "chat", "model": "viggo", "url": f"http://127.0.0.1:{endpoint.port}"}
+        document = stage_document("batch", scored.volume.as_uri(), task="serve", through=through, **changes)
+        job = config.parse(document)
+        batch.main(job, report.Report(job, report.FileSink(str(tmp_path / "report.json"))))
+        part = Path(job.output_uri.removeprefix("file://")) / "rows/part-00000.jsonl"
+        return [json.loads(line) for line in part.read_text().splitlines()]
+
+    return run
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_a_batch_through_the_endpoint_answers_as_the_one_that_was_scored(
+    ask_through: Callable[..., list[dict[str, Any]]], scored: Any
+) -> None:
+    rows = ask_through(stage={"name": "through"}, input={"uri": "volume:test.jsonl", "limit": 24})
+    (file,) = (scored.volume / "default/viggo/score/0123456789ab/1/rows").glob("*.parquet")
+    before = parquet.read_table(file).to_pylist()
+    for row in rows:
+        same = before[row["row_id"]]
+        for column in ("generated_text", "num_input_tokens", "num_generated_tokens", "truncated"):
+            assert row[column] == same[column], column
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_an_endpoint_takes_forms_as_the_engine_does(ask_through: Callable[..., list[dict[str, Any]]]) -> None:
+    forms = [{"choice": ["year", "name"]}, {"jsonSchema": {"enum": ["what", "is"]}}]
+    items = [{"instruction": "inform", "output": "", "how": {"structured": form}} for form in forms]
+    first, second = ask_through(
+        stage={"name": "formed"}, input={"uri": None, "items": items}, sampling={"column": "how"}
+    )
+    assert first["generated_text"] in ("year", "name")
+    assert json.loads(second["generated_text"]) in ("what", "is")
 
 
 @pytest.mark.usefixtures("first_verdict")

@@ -161,5 +161,6 @@ class JobReason(Explained):
     IMAGE_LACKS_PACKAGE = "ImageLacksPackage", "The image has no such Python package; add it to ray.pip."
     OUT_OF_MEMORY = "OutOfMemory", "The accelerator's or the pod's memory does not suffice."
     STORAGE_ERROR = "StorageError", "The storage is full, unreachable or refuses the credentials."
-    ROWS_FAILED = "RowsFailed", "Rows failed, and onRowError is fail."
+    ENDPOINT_FAILED = "EndpointFailed", "The endpoint that a batch asks is away, or refuses the key."
+    ROWS_FAILED = "RowsFailed", "Rows failed, and onRowError is fail; or every row did."
     INTERNAL_ERROR = "InternalError", "A fault of llmworkflow; the log has the traceback."

@@ -149,7 +149,8 @@ _OF_JOBS: Mapping[str, str] = {
     JobReason.STORAGE_ERROR: (
         "Free some space, check the network and the Secret of `credentialsFrom`; then `retry`."
     ),
-    JobReason.ROWS_FAILED: "Read the rows' errors in the artifact, or set `onRowError: continue`.",
+    JobReason.ENDPOINT_FAILED: "Check `http.url`, the Secret of `http.apiKeyFrom`, and the network; then `retry`.",
+    JobReason.ROWS_FAILED: "Correct what the message says of the row; `onRowError: continue` keeps the other rows.",
     JobReason.INTERNAL_ERROR: "Report it with the job's log.",
 }
 

@@ -9,6 +9,7 @@ from llmworkflow.api.checks import (
     inference,
     names,
     schedule,
+    templates,
     training,
 )
 from llmworkflow.api.problems import InvalidWorkflow, Problem
@@ -23,6 +24,7 @@ _CHECKS = (
     gates.check,
     adapters.check,
     schedule.check,
+    templates.check,
 )
 
 

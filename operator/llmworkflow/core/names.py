@@ -4,6 +4,7 @@ import hashlib
 import re
 
 LIMIT = 47  # characters that KubeRay leaves for a name, after its own suffixes
+SERVE_PORT = 8000  # of Ray Serve's proxy, behind KubeRay's service
 _HASH = 8  # hexadecimal digits: enough to tell the children of one namespace apart
 
 
@@ -17,6 +18,11 @@ def service_name(workflow: str, stage: str) -> str:
     wanted = f"{workflow}-{stage}"
     label = _label(wanted)
     return label if label == wanted and len(label) <= LIMIT else _with_hash(wanted, workflow, stage)
+
+
+def service_url(service: str, namespace: str) -> str:
+    """Where clients in the cluster find the endpoint of a RayService; the same for as long as that exists."""
+    return f"http://{service}-serve-svc.{namespace}.svc:{SERVE_PORT}"
 
 
 def _with_hash(text: str, *identity: str) -> str:

@@ -8,10 +8,9 @@ import yaml
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import Reason
+from llmworkflow.core.names import service_url
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.kube.look import Look
-
-SERVE_PORT = 8000
 
 _BROKEN = ("DEPLOY_FAILED", "UNHEALTHY")
 
@@ -37,7 +36,7 @@ def look_at(service: JsonObject) -> Look:
 def address(service: JsonObject) -> str:
     """Where clients in the cluster find the endpoint; the same for as long as the service exists."""
     metadata = service["metadata"]
-    return f"http://{metadata['name']}-serve-svc.{metadata['namespace']}.svc:{SERVE_PORT}"
+    return service_url(metadata["name"], metadata["namespace"])
 
 
 def applications(service: JsonObject) -> list[str]:

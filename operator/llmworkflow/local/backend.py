@@ -19,6 +19,7 @@ from llmworkflow.local.machine import HOST, has_gpu
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow.local.services import Services
 from llmworkflow.local.storage import no_work, storage_uri
+from llmworkflow.render.manifests import ENTRYPOINTS
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.serve_config import serve_config
 from llmworkflow.render.stage_config import stage_config
@@ -27,8 +28,6 @@ from llmworkflow_jobs import inputs
 
 RAY_AWAY = (ConnectionError, requests.exceptions.ConnectionError, httpx.TransportError)
 """What the clients raise when Ray does not answer."""
-
-ENTRYPOINTS = {"fineTune": "llmworkflow_jobs.fine_tune", "batch": "llmworkflow_jobs.batch"}
 
 
 class LocalBackend:
@@ -107,7 +106,7 @@ class LocalBackend:
         self._records.save(record)
         self._report_path(name).unlink(missing_ok=True)  # of a child that ended with its Ray
         pip = chosen_ray(workflow, stage_named(workflow, work.stage)).pip
-        self._jobs.submit(name, f"python -m {ENTRYPOINTS[work.kind]}", self._job_env(name), pip)
+        self._jobs.submit(name, ENTRYPOINTS[work.kind], self._job_env(name), pip)
 
     def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
         config = self._write_config(workflow, name, work)
@@ -125,6 +124,8 @@ class LocalBackend:
         config = stage_config(workflow, work, storage_uri(self._home, workflow))
         if not has_gpu():
             config["accelerator"] = None  # the same file runs here on the CPU
+        if through := config.get("batch", {}).get("through"):
+            through["url"] = self._services.url
         write_json(self._config_path(name), config)
         return config
 

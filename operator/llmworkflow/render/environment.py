@@ -6,6 +6,7 @@ from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.common import EnvVar, RaySettings, SecretKeySource, SecretSource
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.render.ray_settings import stage_named
 from llmworkflow.render.settings import CACHE_PATH, CODE_PATH, CONFIG_PATH, MODELS_PATH
 
 _PYTHONPATH = "PYTHONPATH"
@@ -45,11 +46,19 @@ def secret_variables(workflow: LLMWorkflow, stage: Stage) -> dict[str, SecretKey
     found = {
         "HF_TOKEN": workflow.spec.model.token_from,
         "LLMWORKFLOW_API_KEYS": stage.serve.api_keys_from if stage.serve else None,
-        "LLMWORKFLOW_HTTP_API_KEY": (
-            stage.batch.http.api_key_from if stage.batch and stage.batch.http else None
-        ),
+        "LLMWORKFLOW_HTTP_API_KEY": _key_of_endpoint(workflow, stage),
     }
     return {name: source for name, source in found.items() if source is not None}
+
+
+def _key_of_endpoint(workflow: LLMWorkflow, stage: Stage) -> SecretKeySource | None:
+    """The key with which a batch asks an endpoint: of one elsewhere, or of an earlier stage."""
+    if stage.batch and stage.batch.http:
+        return stage.batch.http.api_key_from
+    if stage.batch and stage.batch.through:
+        served = stage_named(workflow, stage.batch.through.stage).serve
+        return served.api_keys_from if served else None
+    return None
 
 
 def _data_credentials(stage: Stage) -> list[SecretSource | None]:

@@ -6,13 +6,12 @@ from llmworkflow.api import names
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.core.actions import ApplyService, CreateChild, Work
+from llmworkflow.core.actions import ApplyService, CreateChild
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.core.revision import digest
 from llmworkflow.render import engines
 from llmworkflow.render.cluster import ray_cluster
 from llmworkflow.render.companions import job_code_name, of_stage, of_workflow
-from llmworkflow.render.errors import RenderError
 from llmworkflow.render.serve_config import serve_config
 from llmworkflow.render.settings import CONFIG_PATH, STORAGE_PATH, Settings
 from llmworkflow.render.stage_config import stage_config
@@ -22,6 +21,7 @@ from llmworkflow.render.templating import as_json, render_template
 ENTRYPOINTS = {
     "fineTune": "python -m llmworkflow_jobs.fine_tune",
     "batch": "python -m llmworkflow_jobs.batch",
+    "prefetch": "python -m llmworkflow_jobs.prefetch",
 }
 
 _EVERYWHERE = ("0.0.0.0", 8000)  # noqa: S104  the endpoint is meant to be reached from other pods
@@ -62,7 +62,7 @@ def _ray_job(context: StageContext, name: str) -> JsonObject:
     return render_template(
         "ray-job",
         metadata=_child_metadata(context, name, {}),
-        entrypoint=_entrypoint(context.work),
+        entrypoint=ENTRYPOINTS[context.work.kind],
         runtime_env=as_json({"pip": context.ray.pip}) if context.ray.pip else None,
         active_deadline=active,
         pending_deadline=pending,
@@ -94,14 +94,6 @@ def _deadlines(stage: Stage, settings: Settings) -> tuple[int, int]:
     pending = 2 * (stage.pending_timeout_seconds or 0) or settings.pending_deadline_seconds
     running = 2 * (stage.timeout_seconds or 0) or settings.active_deadline_seconds
     return pending, pending + running
-
-
-def _entrypoint(work: Work) -> str:
-    if work.kind not in ENTRYPOINTS:
-        raise RenderError(
-            f"stage {work.stage}: {work.kind} stages cannot be run by this version; remove the stage"
-        )
-    return ENTRYPOINTS[work.kind]
 
 
 def _child_metadata(context: StageContext, name: str, annotations: dict[str, str]) -> JsonObject:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmworkflow.api.fields import JsonObject, SpecModel
+from llmworkflow.api.spec.batch import Through
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
+from llmworkflow.api.spec.model import Prompt
 from llmworkflow.api.spec.serve import Serve
 from llmworkflow.api.spec.stage import Stage
-from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
 from llmworkflow.core.actions import Incumbent, Input, Work
+from llmworkflow.core.names import service_name, service_url
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.settings import Settings
@@ -34,7 +37,7 @@ def stage_config(
     workflow = workflow_for(workflow, work)
     stage = stage_named(workflow, work.stage)
     spec, metadata = workflow.spec, workflow.metadata
-    config = {
+    config: JsonObject = {
         "schemaVersion": SCHEMA_VERSION,
         "workflow": {"namespace": metadata.namespace, "name": metadata.name, "uid": metadata.uid},
         "stage": {
@@ -51,13 +54,20 @@ def stage_config(
         },
         "accelerator": _accelerator(workflow, stage, settings or Settings()),
         "model": public(spec.model, defaults),
-        "prompt": public(spec.prompt, defaults),
+        "prompt": public(prompt_of(spec, stage), defaults),
         "inputs": _inputs(work.inputs),
         "incumbents": _incumbents(work.incumbents),
         "pinned": dict(work.pinned),
         work.kind: public(stage.work, defaults),
     }
+    if stage.batch and stage.batch.through:
+        config["batch"]["through"] = _endpoint(workflow, stage.batch.through)
     return _of_engines(config, stage.serve) if stage.serve else config
+
+
+def prompt_of(spec: WorkflowSpec, stage: Stage) -> Prompt:
+    """What the stage asks of a row: its own prompt, or the one that all stages share."""
+    return (stage.batch.prompt if stage.batch else None) or spec.prompt
 
 
 def public(model: SpecModel, defaults: bool = True) -> JsonObject:
@@ -77,6 +87,18 @@ def _public(value: Any, dumped: Any, defaults: bool) -> Any:
     if isinstance(value, list):
         return [_public(*pair, defaults) for pair in zip(value, dumped, strict=True)]
     return dumped
+
+
+def _endpoint(workflow: LLMWorkflow, through: Through) -> JsonObject:
+    """Where an earlier stage serves, and the name to ask for."""
+    served = stage_named(workflow, through.stage).serve
+    assert served is not None, "api.checks has seen that the stage serves"
+    service = service_name(workflow.metadata.name, through.stage)
+    return {
+        "stage": through.stage,
+        "model": through.model or served.models[0].model_id,
+        "url": service_url(service, workflow.metadata.namespace),
+    }
 
 
 def _accelerator(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> JsonObject | None:

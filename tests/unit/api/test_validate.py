@@ -50,6 +50,11 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*BATCH, "evaluate", "regex"), "a(b", 'spec.stages[1].batch.evaluate.regex = "a(b": is no regular expression of Python: missing ), unterminated subpattern at position 1; correct it'),
     ((*BATCH, "input", "limit"), 50, "spec.stages[1].batch.evaluate.minRows = 100: no gate can pass: the input has at most 50 rows; raise the input's limit, or lower minRows"),
     (("spec", "prompt"), {"format": "custom", "custom": {"user": "{{ row.q }}"}}, 'spec.stages[1].batch.evaluate.metrics[0] = "exactMatch": has no reference to compare with; set spec.prompt.custom.response'),
+    # templates
+    ((*BATCH, "postprocess"), "{{ text", "spec.stages[1].batch.postprocess = \"{{ text\": is no template of Jinja2: line 1: unexpected end of template, expected 'end of print statement'.; correct it"),
+    ((*BATCH, "postprocess"), "{{ texts }}", 'spec.stages[1].batch.postprocess = "{{ texts }}": there is no texts in it; did you mean text?'),
+    ((*BATCH, "turns"), ["Why?", "{{ row.a | upperr }}"], 'spec.stages[1].batch.turns[1] = "{{ row.a | upperr }}": there is no filter upperr; did you mean upper?'),
+    ((*BATCH, "prompt"), {"format": "custom", "custom": {"user": "{{ rows.q }}", "response": "{{ row.a }}"}}, 'spec.stages[1].batch.prompt.custom.user = "{{ rows.q }}": there is no rows in it; did you mean row?'),
     # gates
     ((*GATES, 0, "metric"), "exactmatch", 'spec.stages[1].gates[0].metric = "exactmatch": the stage does not measure this metric; add it to batch.evaluate.metrics, or did you mean exactMatch?'),
     ((*STAGES, 0, "gates"), [{"metric": "evaloss", "max": 1}], 'spec.stages[0].gates[0].metric = "evaloss": training reports no such metric; did you mean evalLoss?'),
@@ -173,6 +178,28 @@ def test_an_endpoint_elsewhere_uses_no_model() -> None:
     http = {"task": "http", "http": {"url": "https://a/v1"}}
     assert problems(*(((*BATCH, name), value) for name, value in http.items())) == [
         "spec.stages[1].batch.model: task http answers through http.url and loads no model; remove model"
+    ]
+
+
+def test_an_endpoint_of_the_workflow_is_asked_for_a_model_that_it_serves() -> None:
+    served = {"name": "chat", "serve": {"models": [{"modelId": "viggo"}]}}
+    asks = {"task": "serve", "input": {"uri": "s3://a/b"}}
+    stages = [served, {"name": "ask", "batch": asks | {"through": {"stage": "chat", "model": "vigo:games"}}}]
+    assert problems((STAGES, stages)) == [
+        'spec.stages[1].batch.through.model = "vigo:games": stage chat serves no model of this name; did you mean viggo?'
+    ]
+    asks["through"] = {"stage": "chat", "model": "viggo:games"}
+    assert problems((STAGES, [served, {"name": "ask", "batch": asks}])) == []
+
+
+def test_templates_set_what_they_use_and_are_not_computed() -> None:
+    template = "{% set found = text | from_json %}{% for n in range(3) %}{{ found[n] }}{% endfor %}{{ 'a' * 10 ** 12 }}"
+    assert problems(((*BATCH, "postprocess"), template)) == []
+
+
+def test_vectors_are_not_scored() -> None:
+    assert problems(((*BATCH, "task"), "embed")) == [
+        "spec.stages[1].batch.evaluate: a vector is no answer that a metric compares; remove evaluate"
     ]
 
 

@@ -1,4 +1,4 @@
-"""What stops a batch before an engine starts, and what becomes of rows that fail while it runs."""
+"""What stops a batch before an engine starts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from llmworkflow_jobs import batch, batch_plan, config, report
+from llmworkflow_jobs import batch_plan, config, report
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.rows import Answer, Request
 
 Document = Callable[..., dict[str, Any]]
 
@@ -96,7 +95,7 @@ def nothing(volume: Path) -> None:
         (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
         (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
         (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
-        (nothing, {"task": "embed"}, "OptionInvalid", "embed"),
+        (nothing, {"engine": "sglang"}, "OptionInvalid", "sglang"),
     ],
 )
 def test_what_stops_a_batch_before_an_engine_starts(
@@ -129,27 +128,3 @@ def test_a_bad_row_goes_on_as_an_error_where_it_may(volume: Path, stage_config: 
     no_instruction(volume)
     plan = prepare(stage_config("batch", onRowError="continue"), volume)
     assert [request.error is None for request in plan.requests] == [True, True, False]
-
-
-REQUESTS = [
-    Request(10, {}, [], [1]),
-    Request(11, {}, [], [], error="column instruction: missing"),
-    Request(12, {}, [], [2]),
-]
-GOOD, BAD = Answer("name", [5], 0.1), Answer("", [], -1.0, "too long")
-
-
-def test_answers_find_their_requests(volume: Path, stage_config: Document) -> None:
-    reporter = new_report(config.parse(stage_config("batch")), volume)
-    assert batch.collect(REQUESTS, iter([(2, BAD), (0, GOOD)]), "continue", reporter) == [GOOD, None, BAD]
-    progress = json.loads((volume / "report.json").read_text())["progress"]
-    assert progress["message"] == "1 of 2 rows"  # the first at once, the next only after a while
-
-
-def test_the_first_failed_row_ends_a_batch_that_takes_no_errors(volume: Path, stage_config: Document) -> None:
-    reporter = new_report(config.parse(stage_config("batch")), volume)
-    stream = iter([(2, BAD), (0, GOOD)])
-    with pytest.raises(JobError, match="row 12: too long") as caught:
-        batch.collect(REQUESTS, stream, "fail", reporter)
-    assert caught.value.reason == "RowsFailed"
-    assert next(stream) == (0, GOOD)  # nothing further was asked for

@@ -12,11 +12,12 @@ from pyarrow import fs
 from llmworkflow.core.report import parse_report
 from llmworkflow_jobs import comparison, metrics, rows, storage
 from llmworkflow_jobs.batch_plan import Plan
+from llmworkflow_jobs.comparison import needs_base
 from llmworkflow_jobs.config import JobConfig, parse
 from llmworkflow_jobs.model import BaseModel
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.rows import Answer, Request
-from llmworkflow_jobs.scoring import needs_base, score
+from llmworkflow_jobs.scoring import score
 
 from .conftest import MemorySink
 

@@ -12,8 +12,9 @@ from tests.unit.core.simulator import SimulatedCluster
 
 from llmworkflow.render.stage_config import stage_config
 from llmworkflow_jobs import rows, storage
+from llmworkflow_jobs.comparison import needs_base
 from llmworkflow_jobs.config import JobConfig, parse
-from llmworkflow_jobs.scoring import needs_base, score
+from llmworkflow_jobs.scoring import score
 
 from .test_comparison import TERMS, answered, plan_of
 

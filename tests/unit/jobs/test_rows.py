@@ -13,6 +13,7 @@ from pyarrow import fs, parquet
 
 from llmworkflow_jobs import rows
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.prompt import encoder
 from llmworkflow_jobs.rows import Answer, Request
 
 ALL: dict[str, Any] = {"limit": None, "seed": 0, "idColumn": None}
@@ -61,7 +62,11 @@ def test_ids_must_be_there_and_unique(data: list[dict[str, Any]], message: str) 
 
 def test_a_bad_row_gets_an_error_and_the_others_a_request(chat_tokenizer: Any) -> None:
     good, bad = rows.ask(
-        [(0, ROW), (1, {"input": "what"})], PROMPT, chat_tokenizer, with_reference=True, source=SOURCE
+        [(0, ROW), (1, {"input": "what"})],
+        PROMPT,
+        encoder(chat_tokenizer, PROMPT),
+        with_reference=True,
+        source=SOURCE,
     )
     assert good.error is None
     assert good.reference == "inform"
@@ -83,13 +88,19 @@ def test_rows_that_all_fail_the_same_way_are_wrong_columns(
     chat_tokenizer: Any, row: dict[str, Any], reason: str, column: str
 ) -> None:
     with pytest.raises(JobError, match=f"{SOURCE}, row 0, column {column}") as caught:
-        rows.ask([(0, row), (1, row)], PROMPT, chat_tokenizer, with_reference=True, source=SOURCE)
+        rows.ask(
+            [(0, row), (1, row)], PROMPT, encoder(chat_tokenizer, PROMPT), with_reference=True, source=SOURCE
+        )
     assert caught.value.reason == reason
 
 
 def test_no_reference_is_needed_where_nothing_is_scored(chat_tokenizer: Any) -> None:
     (request,) = rows.ask(
-        [(0, {"instruction": "name"})], PROMPT, chat_tokenizer, with_reference=False, source=SOURCE
+        [(0, {"instruction": "name"})],
+        PROMPT,
+        encoder(chat_tokenizer, PROMPT),
+        with_reference=False,
+        source=SOURCE,
     )
     assert (request.reference, request.error) == (None, None)
 
@@ -157,3 +168,16 @@ def test_a_column_of_several_types_asks_for_jsonl(tmp_path: Path) -> None:
     mixed = [row | {"input": value} for row, value in zip(results(None, None), ["a", {"b": 1}], strict=True)]
     with pytest.raises(JobError, match=r"output\.format: jsonl"):
         rows.write(mixed, "parquet", fs.LocalFileSystem(), str(tmp_path))
+
+
+@pytest.mark.parametrize("turns", [[], [Answer("first", [4], 0.1)]])
+def test_earlier_answers_are_a_column_where_there_are_turns(tmp_path: Path, turns: list[Answer]) -> None:
+    also = [rows.EARLIER_ANSWERS]
+    last = Answer("last", [5, 6], 0.1, turns=turns)
+    results = [rows.result(REQUEST, answer, [], 16, also) for answer in (last, None)]
+    rows.write(results, "parquet", fs.LocalFileSystem(), str(tmp_path))
+    assert parquet.read_table(tmp_path).to_pylist() == results
+    assert results[0]["earlier_answers"] == [turn.text for turn in turns]
+    assert results[0]["num_generated_tokens"] == 2 + len(turns)
+    with pytest.raises(JobError, match="earlier_answers"):
+        rows.kept_columns([{"earlier_answers": 1}], None, also=also)

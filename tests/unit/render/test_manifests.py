@@ -142,10 +142,11 @@ def test_a_queued_job_waits_for_kueue() -> None:
     assert "suspend" not in child_of("tune")["spec"]
 
 
-def test_a_stage_that_this_version_cannot_run() -> None:
+def test_a_prefetch_takes_no_accelerator() -> None:
     workflow = make_workflow(stages={"tune": {"fineTune": None, "prefetch": {}}})
-    with pytest.raises(RenderError, match="stage tune: prefetch stages cannot be run"):
-        rendered(workflow, "tune", work=replace(WORK["tune"], kind="prefetch"))
+    child = rendered(workflow, "tune", work=replace(WORK["tune"], kind="prefetch"))[-1]
+    assert child["spec"]["entrypoint"] == "python -m llmworkflow_jobs.prefetch"
+    assert "nvidia.com/gpu" not in str(child)
 
 
 # Services

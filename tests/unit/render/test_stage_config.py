@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Incumbent
+from llmworkflow.render.environment import secret_variables
+from llmworkflow.render.ray_settings import stage_named
 from llmworkflow.render.settings import Settings
 from llmworkflow.render.stage_config import stage_config
 
@@ -138,3 +141,40 @@ def test_profiles_of_the_installation() -> None:
     settings = Settings.model_validate({"accelerators": {"small": {"type": "T4"}}})
     workflow = make_workflow(ray={"accelerator": {"name": "small"}})
     assert stage_config(workflow, WORK["tune"], URI, settings)["accelerator"] == {"type": "T4", "count": 1}
+
+
+def asking_a_served_model(**through: str) -> LLMWorkflow:
+    keys = {"secretKeyRef": {"name": "viggo-keys", "key": "keys"}}
+    ask = {
+        "batch": {
+            "task": "serve",
+            "model": None,
+            "through": {"stage": "chat", **through},
+            "input": {"uri": "volume:more.jsonl"},
+        }
+    }
+    return make_workflow(stages={"chat": {"serve": {"apiKeysFrom": keys}}, "ask": ask})
+
+
+@pytest.mark.parametrize(("through", "model"), [({}, "viggo"), ({"model": "viggo:games"}, "viggo:games")])
+def test_a_batch_is_told_where_the_stage_serves_that_it_asks(through: dict[str, str], model: str) -> None:
+    workflow = asking_a_served_model(**through)
+    found = stage_config(workflow, replace(WORK["score"], stage="ask", inputs={}), URI)
+    assert found["batch"]["through"] == {
+        "stage": "chat",
+        "model": model,
+        "url": "http://viggo-chat-serve-svc.team.svc:8000",
+    }
+
+
+def test_a_batch_gets_the_keys_of_the_stage_that_it_asks() -> None:
+    workflow = asking_a_served_model()
+    variables = secret_variables(workflow, stage_named(workflow, "ask"))
+    assert variables["LLMWORKFLOW_HTTP_API_KEY"].secret_key_ref.name == "viggo-keys"
+
+
+def test_a_batch_may_have_a_prompt_of_its_own() -> None:
+    custom = {"format": "custom", "custom": {"user": "Shorten: {{ row.draft }}"}}
+    stages = {"score": {"batch": {"prompt": custom}}}
+    assert config_of("score", stages=stages)["prompt"]["custom"]["user"] == "Shorten: {{ row.draft }}"
+    assert config_of("tune", stages=stages)["prompt"]["format"] == "alpaca"

@@ -17,12 +17,13 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
     for position, stage in enumerate(workflow.spec.stages):
         if stage.batch and stage.batch.evaluate:
             path: Path = ("spec", "stages", position, "batch", "evaluate")
-            yield from _bad_metrics(path, stage.batch.evaluate, workflow.spec.prompt)
+            yield from _bad_metrics(path, stage.batch.evaluate, stage.batch.prompt, workflow.spec.prompt)
             yield from _bad_pattern(path, stage.batch.evaluate)
             yield from _too_few_rows(path, stage.batch.evaluate, stage.batch)
 
 
-def _bad_metrics(path: Path, evaluate: Evaluate, prompt: Prompt) -> Iterator[Problem]:
+def _bad_metrics(path: Path, evaluate: Evaluate, own: Prompt | None, common: Prompt) -> Iterator[Problem]:
+    prompt, holder = (own, "batch.prompt") if own else (common, "spec.prompt")
     for place, metric in enumerate(evaluate.metrics):
         where = (*path, "metrics", place)
         if metric not in EVALUATION_METRICS and not _OWN_METRIC.fullmatch(metric):
@@ -31,9 +32,8 @@ def _bad_metrics(path: Path, evaluate: Evaluate, prompt: Prompt) -> Iterator[Pro
         if metric in evaluate.metrics[:place]:
             yield Problem(where, "is listed twice", "remove one", value=metric)
         if metric in REFERENCE_METRICS and prompt.custom and prompt.custom.response is None:
-            yield Problem(
-                where, "has no reference to compare with", "set spec.prompt.custom.response", value=metric
-            )
+            remedy = f"set {holder}.custom.response"
+            yield Problem(where, "has no reference to compare with", remedy, value=metric)
 
 
 def _bad_pattern(path: Path, evaluate: Evaluate) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llmworkflow.api.problems import Path, Problem
+from llmworkflow.api.problems import Path, Problem, did_you_mean
 from llmworkflow.api.spec.batch import Batch
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
@@ -14,6 +14,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             path: Path = ("spec", "stages", position, "batch")
             yield from _answer_too_long(path, stage.batch)
             yield from _model_unused(path, stage.batch)
+            yield from _not_served(path, stage.batch, workflow)
+            yield from _cannot_be_scored(path, stage.batch)
 
 
 def _answer_too_long(path: Path, batch: Batch) -> Iterator[Problem]:
@@ -36,3 +38,24 @@ def _model_unused(path: Path, batch: Batch) -> Iterator[Problem]:
             f"task {batch.task} answers through {endpoint} and loads no model",
             f"remove {field}",
         )
+
+
+def _not_served(path: Path, batch: Batch, workflow: LLMWorkflow) -> Iterator[Problem]:
+    if batch.through is None or batch.through.model is None:
+        return
+    stages = {stage.name: stage.serve for stage in workflow.spec.stages}
+    serve = stages.get(batch.through.stage)
+    names = [model.model_id for model in serve.models] if serve else []
+    wanted = batch.through.model.partition(":")[0]  # without an adapter
+    if serve and wanted not in names:
+        yield Problem(
+            (*path, "through", "model"),
+            f"stage {batch.through.stage} serves no model of this name",
+            did_you_mean(wanted, names),
+            value=batch.through.model,
+        )
+
+
+def _cannot_be_scored(path: Path, batch: Batch) -> Iterator[Problem]:
+    if batch.task == "embed" and batch.evaluate:
+        yield Problem((*path, "evaluate"), "a vector is no answer that a metric compares", "remove evaluate")

@@ -20,6 +20,7 @@ from llmworkflow.api.fields import (
 )
 from llmworkflow.api.spec.common import Parallelism, Placement, SecretKeySource, StageRef
 from llmworkflow.api.spec.data import BatchInput
+from llmworkflow.api.spec.model import Prompt
 
 MetricName = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -140,13 +141,20 @@ class HttpTask(SpecModel):
     """Further headers of the requests."""
 
 
+class Through(StageRef):
+    """An endpoint that an earlier stage serves."""
+
+    model: Result[Text | None] = None
+    """The name under which it is asked: a modelId, or modelId:adapter; the first modelId when unset."""
+
+
 class Multimodal(SpecModel):
     """Images, video or audio beside the text."""
 
     kind: Result[Literal["image", "video", "audio"]] = "image"
     """What a row holds."""
     column: Result[Text]
-    """Column with a path, an address or the bytes."""
+    """Column with the address of a file (volume:, s3://, gs://, https://, data:) or its bytes."""
 
 
 class StepResources(SpecModel):
@@ -212,6 +220,8 @@ class Batch(SpecModel):
     """Column with the name of the row's adapter; empty there for the base model."""
     input: Result[BatchInput]
     """Rows to answer."""
+    prompt: Result[Prompt | None] = None
+    """What this stage asks of a row, as where it reads the answers of an earlier one; spec.prompt when unset."""
     sampling: Result[Sampling] = Sampling()
     """How tokens are chosen."""
     evaluate: Result[Evaluate | None] = None
@@ -222,12 +232,12 @@ class Batch(SpecModel):
     """A sandboxed Jinja2 template over `row` and `text` whose result becomes the answer; the text when unset."""
     http: Result[HttpTask | None] = None
     """The endpoint of task http."""
-    through: Result[StageRef | None] = None
-    """The serving stage of task serve."""
+    through: Result[Through | None] = None
+    """The serving stage of task serve, and the model of it that answers."""
     turns: Result[Annotated[list[Text], Field(max_length=16)]] = []
     """Further user turns, each answered in its place (Jinja2 over `row`)."""
     multimodal: Result[Multimodal | None] = None
-    """Images, video or audio of a row; text only when unset."""
+    """Images, video or audio of a row, for an endpoint (tasks http and serve); text only when unset."""
     on_row_error: Operational[Literal["fail", "continue"]] = "continue"
     """Whether a failed row ends the stage, or is kept with its error and counted."""
     retry_failed_rows: Operational[Annotated[int, Field(ge=0, le=10)]] = 0
@@ -237,7 +247,7 @@ class Batch(SpecModel):
     concurrency: Operational[Positive] = 1
     """Engines that share the rows."""
     batch_size: Operational[Positive] = 256
-    """Rows that an engine takes at once."""
+    """Rows that an engine takes at once; of an endpoint, the requests in flight for each of `concurrency`."""
     engine_kwargs: Result[JsonObject] = {}
     """The engine's own options, such as max_model_len."""
     parallelism: Result[Parallelism] = Parallelism()

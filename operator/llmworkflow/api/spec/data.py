@@ -28,7 +28,8 @@ class DataSource(SpecModel):
     uri: Result[Text]
     """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
     format: Result[DataFormat | None] = None
-    """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text."""
+    """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text,
+    and so is each text of a list (JSON); each file of images is a row with the columns path and image."""
     dataset: Result[Text | None] = None
     """Entry of LLaMA-Factory's dataset_info.json, which is the uri or lies in its folder; the uri is the data itself
     when unset. The entry says which columns hold the parts of a row, in place of prompt.columns, and its formatting
@@ -70,7 +71,8 @@ class BatchInput(SpecModel):
     uri: Result[Text | None] = None
     """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
     stage: Result[Name | None] = None
-    """An earlier batch whose rows, with their answers, are read."""
+    """An earlier batch whose rows are read: the columns that it kept, its answers in a column of the stage's name, and
+    in `<stage>_error` why a row has none."""
     items: Result[Annotated[list[JsonObject], Field(min_length=1, max_length=1000)] | None] = None
     """Rows written out here."""
     format: Result[DataFormat | None] = None

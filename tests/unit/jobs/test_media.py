@@ -1,0 +1,80 @@
+"""Images of rows on their way to an endpoint."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow_jobs import config, data, media, report
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.prompt import RowError
+from llmworkflow_jobs.rows import Request
+
+Document = Callable[..., dict[str, Any]]
+
+PNG = b"\x89PNG and so on"
+INLINE = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is it?"}]
+
+
+@pytest.fixture
+def job(tmp_path: Path, stage_config: Document) -> config.JobConfig:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.png").write_bytes(PNG)
+    return config.parse(stage_config("batch", task="serve", multimodal={"kind": "image", "column": "photo"}))
+
+
+def request(photo: Any) -> Request:
+    return Request(0, {"photo": photo}, MESSAGES, [])
+
+
+@pytest.mark.parametrize(
+    ("photo", "url"),
+    [
+        ("volume:photos/cat.png", INLINE),
+        (PNG, INLINE),
+        ({"bytes": PNG, "path": "cat"}, INLINE),
+        ("https://example.org/cat.jpg", "https://example.org/cat.jpg"),
+        (INLINE, INLINE),
+    ],
+)
+def test_the_user_shows_what_the_row_has(job: config.JobConfig, photo: Any, url: str) -> None:
+    found = media.of(job)
+    assert found
+    system, user = found.messages(request(photo))
+    assert system == MESSAGES[0]
+    assert user["content"] == [
+        {"type": "image_url", "image_url": {"url": url}},
+        {"type": "text", "text": "What is it?"},
+    ]
+
+
+@pytest.mark.parametrize("photo", [None, "", 3, "volume:photos/dog.png", "ftp://example.org/cat.png"])
+def test_a_row_without_what_it_should_show_is_an_error(job: config.JobConfig, photo: Any) -> None:
+    found = media.of(job)
+    assert found
+    with pytest.raises(RowError, match="column photo"):
+        found.messages(request(photo))
+
+
+def test_a_column_that_no_row_has(job: config.JobConfig) -> None:
+    media.check([request(PNG)], job)
+    with pytest.raises(JobError, match="multimodal") as caught:
+        media.check([Request(0, {}, MESSAGES, [])], job)
+    assert caught.value.reason == "ColumnMissing"
+
+
+def test_a_folder_of_images_is_rows(tmp_path: Path, job: config.JobConfig) -> None:
+    told = report.Report(job, report.FileSink(str(tmp_path / "report.json")))
+    assert data.read_rows([{"uri": "volume:photos"}], job, told) == [{"path": "cat.png", "image": INLINE}]
+
+
+def test_a_list_of_texts_is_rows(tmp_path: Path, job: config.JobConfig) -> None:
+    (tmp_path / "list.json").write_text('["one", {"text": "two"}]')
+    told = report.Report(job, report.FileSink(str(tmp_path / "report.json")))
+    source = {"uri": "volume:list.json", "format": "list"}
+    assert data.read_rows([source], job, told) == [{"text": "one"}, {"text": "two"}]
