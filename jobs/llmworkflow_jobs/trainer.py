@@ -26,7 +26,7 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
-from llmworkflow_jobs import checkpoints, model, storage, training_result
+from llmworkflow_jobs import checkpoints, gpu_kernels, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
@@ -152,10 +152,14 @@ def _build_trainer(
     )
     # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
     dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
-    arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
+    kernels = gpu_kernels.attention(_DTYPES[section["training"]["precision"]]) if config.accelerator else None
+    if kernels:
+        arguments["padding_free"] = True
+    own = {"dtype": dtype} | ({"attn_implementation": kernels} if kernels else {})
+    arguments["model_init_kwargs"] = {**own, **arguments.get("model_init_kwargs", {})}
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
     with _refusals_of(section["training"]["extra"]):
-        return SFTTrainer(
+        trainer = SFTTrainer(
             model=folder,
             args=_sft_config(config, arguments),
             train_dataset=Dataset.from_list(data.examples),
@@ -164,6 +168,9 @@ def _build_trainer(
             peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
             quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
         )
+    if kernels:
+        gpu_kernels.speed_up(trainer.model)
+    return trainer
 
 
 @contextmanager
