@@ -1,16 +1,15 @@
 """Fine-tuning on one GPU: this project's job code beside plain padded transformers and PEFT, on the same rows.
 
-    PYTHONPATH=operator:jobs python bench/gpu/train.py DATA [--rows 1536] [--packs 8]
+    PYTHONPATH=operator:jobs python bench/gpu/train.py DATA [--rows 2048] [--packs 8]
 
-DATA is a folder with ViGGO's train.jsonl and val.jsonl. Loading is left out of the figures, as are the first steps. Each
-run has its own process, so that it finds the GPU empty.
+DATA is a folder with ViGGO's train.jsonl and val.jsonl. Loading is left out of the figures, as are the first steps.
+Each run has its own process, so that it finds the GPU empty.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
@@ -28,28 +27,30 @@ _LOG_STEPS = 4
 _PLAIN_ROWS = 16
 _ACCUMULATE = 3
 _LENGTH = 2048
-_RATE = 1e-4
+_RATE = 5e-4
 
 
 class Clock:
     """The time from the first log to the last, and the share of the steps that lies between them."""
 
     def __init__(self) -> None:
+        self.steps = 0
         self.marks: list[tuple[int, float]] = []
         self.losses: list[float] = []
 
     def __call__(self, record: dict[str, Any]) -> None:
         if "loss" in record:
+            self.steps = record["steps"]
             self.marks.append((record["step"], time.perf_counter()))
             self.losses.append(record["loss"])
 
     def figures(self, rows: int, tokens: int) -> dict[str, Any]:
         (first, began), (last, ended) = self.marks[0], self.marks[-1]
-        per_second = (last - first) / last / (ended - began)
+        per_second = (last - first) / self.steps / (ended - began)
         return {
             "samplesPerSecond": round(rows * per_second, 2),
             "tokensPerSecond": round(tokens * per_second),
-            "steps": last,
+            "steps": self.steps,
             "losses": [round(loss, 4) for loss in self.losses],
         }
 
@@ -152,25 +153,20 @@ def _follower(clock: Clock) -> Any:
 
     class Follower(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            clock({"step": state.global_step, **state.log_history[-1]})
+            clock({"step": state.global_step, "steps": state.max_steps, **state.log_history[-1]})
 
     return Follower()
 
 
 def _report(name: str, run: Callable[..., dict[str, Any]], *arguments: Any) -> None:
-    print(name, json.dumps(_in_process(run, *arguments)), flush=True)
-
-
-def _in_process(run: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(run, arguments)
+    print(name, json.dumps(workload.in_process(run, *arguments)), flush=True)
 
 
 def main() -> None:
     """Measure both, and print one JSON object a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rows", type=int, default=1536)
+    parser.add_argument("--rows", type=int, default=2048)
     parser.add_argument("--packs", type=int, nargs="+", default=[8])
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
@@ -178,7 +174,7 @@ def main() -> None:
     validation = workload.read_rows(options.data / "val.jsonl", 128)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _in_process(workload.make_model, folder / "model", workload.texts(options.data), True)
+        workload.in_process(workload.make_model, folder / "model", workload.texts(options.data), True)
         for packs in options.packs:
             _report(f"ours, {packs} packs a step", ours, folder, train, validation, packs)
         if options.profile:

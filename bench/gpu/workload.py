@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
 
 from llmworkflow.api.fields import SpecModel
 from llmworkflow.api.spec.model import Model, Prompt
 from llmworkflow.render.stage_config import public
 from llmworkflow_jobs.config import JobConfig, parse
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
 
 SHAPE = {
     "vocab_size": 152064,
@@ -84,6 +88,12 @@ def job(kind: str, folder: Path, section: SpecModel, revision: str) -> JobConfig
     return parse(document)
 
 
+def in_process(run: Callable[..., Any], *arguments: Any) -> Any:
+    """What `run` returns, from a process of its own, which may start others."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(run, *arguments).result()
+
+
 def _tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE of the rows: Qwen's own is not at hand where there is no network."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -101,4 +111,3 @@ def _tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE
     )
-

@@ -1,4 +1,7 @@
-"""Generation with ray.data.llm: requests in, answers out as they come, through vLLM engines in Ray actors."""
+"""Generation: requests in, answers out as they come, through vLLM engines in Ray actors.
+
+An engine on one GPU is our own actor, which keeps it busy; one on CPUs or several GPUs is placed by ray.data.llm.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine
+from llmworkflow_jobs import engine, engine_actor
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -35,7 +38,10 @@ def generate(
     from ray.exceptions import RayError
 
     rows = _dataset(requests, model, config.section["batchSize"])
-    dataset = _processor(model, parameters, config)(rows).map(_answer)
+    if _on_one_gpu(config):
+        dataset = _on_own_engines(rows, model, parameters, config)
+    else:
+        dataset = _processor(model, parameters, config)(rows).map(_answer)
     try:
         for row in dataset.iter_rows():
             yield (
@@ -66,6 +72,32 @@ def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int
     ]
     blocks = [askable[start : start + batch_size] for start in range(0, len(askable), batch_size)]
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
+
+
+def _on_one_gpu(config: JobConfig) -> bool:
+    parallelism = config.section["parallelism"]
+    return config.accelerator is not None and parallelism["tensor"] * parallelism["pipeline"] == 1
+
+
+def _on_own_engines(
+    rows: Any, model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig
+) -> Any:
+    from ray.data import ActorPoolStrategy
+
+    section = config.section
+    under_way = engine_actor.batches_in_hand(section["batchSize"])
+    arguments = _lora_arguments(model) | engine.arguments(config, model, section)
+    return rows.map_batches(
+        engine_actor.Engine,
+        fn_constructor_args=(model.source, {"distributed_executor_backend": "uni"} | arguments, parameters),
+        batch_size=section["batchSize"],
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=section["concurrency"], max_tasks_in_flight_per_actor=2 * under_way),
+        max_concurrency=under_way,
+        max_restarts=_RESTARTS,
+        num_gpus=1,
+        **_placement(config),
+    )
 
 
 def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:

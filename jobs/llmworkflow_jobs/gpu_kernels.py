@@ -15,13 +15,17 @@ from transformers.integrations.sdpa_attention import repeat_kv
 
 # The attention below, by the name that transformers is given for it.
 VARLEN = "llmworkflow_varlen"
+# Models whose attention is a softmax over the past, or a window of it, and nothing more.
+_PLAIN_ATTENTION = ("llama", "mistral", "qwen2", "qwen3")
 # Flash attention, of which torch has a copy, needs an A10 or newer.
 _FLASH_CAPABILITY = (8, 0)
 
 
-def attention(dtype: torch.dtype) -> str | None:
-    """The attention to train with rows laid one behind the other, or None where this GPU or precision lacks it."""
-    if dtype == torch.float32 or torch.cuda.get_device_capability() < _FLASH_CAPABILITY:
+def attention(model_type: str, dtype: torch.dtype) -> str | None:
+    """The attention to train with rows laid one behind the other, or None where model, precision or GPU lacks it."""
+    if model_type not in _PLAIN_ATTENTION or dtype == torch.float32:
+        return None
+    if torch.cuda.get_device_capability() < _FLASH_CAPABILITY:
         return None
     AttentionInterface.register(VARLEN, _varlen_attention)
     return VARLEN
@@ -48,7 +52,7 @@ def fuse_adapters(model: nn.Module) -> None:
                 module.forward = MethodType(_fused_forward, module)
 
 
-def _varlen_attention(
+def _varlen_attention(  # noqa: PLR0913 - as transformers calls it
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -85,7 +89,7 @@ def _fusible(module: LoraLinear) -> bool:
 
 def _fused_forward(self: LoraLinear, x: torch.Tensor) -> torch.Tensor:
     if self.disable_adapters or self.merged:
-        return LoraLinear.forward(self, x)  # type: ignore[no-any-return]
+        return LoraLinear.forward(self, x)
     name = self.active_adapters[0]
     base = self.base_layer
     down, up = self.lora_A[name].weight, self.lora_B[name].weight
@@ -118,7 +122,7 @@ class _FusedLora(torch.autograd.Function):
         return output.view(*x.shape[:-1], -1)
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, low, weight, down, up = ctx.saved_tensors
         flat = grad.reshape(-1, grad.shape[-1])
         grad_low = (flat @ up).mul_(ctx.scaling)

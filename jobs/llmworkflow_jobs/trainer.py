@@ -152,11 +152,11 @@ def _build_trainer(
     )
     # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
     dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
-    kernels = gpu_kernels.attention(_DTYPES[section["training"]["precision"]]) if config.accelerator else None
-    if kernels:
+    arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
+    attention = _attention(config, folder)
+    if attention:
         arguments["padding_free"] = True
-    own = {"dtype": dtype} | ({"attn_implementation": kernels} if kernels else {})
-    arguments["model_init_kwargs"] = {**own, **arguments.get("model_init_kwargs", {})}
+        arguments["model_init_kwargs"]["attn_implementation"] = attention
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
     with _refusals_of(section["training"]["extra"]):
         trainer = SFTTrainer(
@@ -168,9 +168,20 @@ def _build_trainer(
             peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
             quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
         )
-    if kernels:
+    if attention:
         gpu_kernels.speed_up(trainer.model)
     return trainer
+
+
+def _attention(config: JobConfig, folder: str) -> str | None:
+    """The faster attention for LoRA on a GPU, or None for transformers' own choice; training.extra may have another."""
+    training = config.section["training"]
+    if config.accelerator is None or config.section["method"] != "lora":
+        return None
+    if {"padding_free", "model_init_kwargs"} & training["extra"].keys():
+        return None
+    model_type = training_result.model_config(config, folder).model_type
+    return gpu_kernels.attention(model_type, _DTYPES[training["precision"]])
 
 
 @contextmanager
