@@ -1,6 +1,7 @@
 """Batch inference on one GPU: this project's engines beside vLLM's own offline loop, on the same prompts.
 
-    PYTHONPATH=operator:jobs:bench/gpu VLLM_USE_FLASHINFER_SAMPLER=0 python bench/gpu/batch.py DATA [--rows 50000]
+    PYTHONPATH=operator:jobs:bench/gpu VLLM_USE_FLASHINFER_SAMPLER=0 python bench/gpu/batch.py DATA \
+        [--rows 50000] [--times 1]
 
 DATA is a folder with ViGGO's train.jsonl. The weights are vLLM's dummies. Loading is left out of the figures; prompts
 are distinct but for the instruction, and prefix caching is on in both. Each run has its own process.
@@ -89,6 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, default=50_000)
+    parser.add_argument("--times", type=int, default=1, help="runs of each, by turns")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -97,7 +99,7 @@ def main() -> None:
         prompts = _prompts(options.data, folder, options.rows)
         mean = sum(len(prompt.token_ids) for prompt in prompts) / len(prompts)
         print(f"{len(prompts)} prompts of {mean:.0f} tokens made in {time.time() - began:.1f} s", flush=True)
-        for run in (ours, plain):
+        for run in (ours, plain) * options.times:
             print(run.__name__, json.dumps(workload.in_process(run, folder, prompts)), flush=True)
 
 

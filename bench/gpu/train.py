@@ -1,9 +1,10 @@
 """Fine-tuning on one GPU: this project's job code beside plain padded transformers and PEFT, on the same rows.
 
-    PYTHONPATH=operator:jobs python bench/gpu/train.py DATA [--rows 2048] [--packs 8]
+    PYTHONPATH=operator:jobs python bench/gpu/train.py DATA [--rows 2048] [--epochs 1] [--packs 8]
 
 DATA is a folder with ViGGO's train.jsonl and val.jsonl. Loading is left out of the figures, as are the first steps.
-Each run has its own process, so that it finds the GPU empty.
+Each run has its own process, so that it finds the GPU empty. The unpacked run sees the same rows at each step as the
+plain one, from the same initial adapter, so that their losses can be compared step by step.
 """
 
 from __future__ import annotations
@@ -55,50 +56,60 @@ class Clock:
         }
 
 
-def ours(folder: Path, train: list[Any], validation: list[Any], packs: int) -> dict[str, Any]:
-    """The figures of `llmworkflow_jobs.trainer` with rows packed to 2,048 tokens."""
+def ours(folder: Path, train: list[Any], validation: list[Any], section: FineTune) -> dict[str, Any]:
+    """The figures of `llmworkflow_jobs.trainer`."""
     from llmworkflow_jobs import model, trainer
     from llmworkflow_jobs.training_data import TrainingRows, tokenise
 
-    config = workload.job("fineTune", folder, _section(packs), revision=f"{packs}packs{len(train)}")
+    shape = section.training
+    revision = f"{shape.packing}{shape.per_device_train_batch_size}of{len(train)}"
+    config = workload.job("fineTune", folder, section, revision)
     clock = Clock()
     metrics = trainer.train(config, TrainingRows(train, validation), clock)["metrics"]
     tokenizer = trainer.load_training_tokenizer(config, str(folder / "model"))
     ends = model.eos_token_ids(str(folder / "model"), tokenizer)
     tokens = sum(len(example["input_ids"]) for example in tokenise(tokenizer, train, config, ends).examples)
-    return clock.figures(len(train), tokens) | {"evalLoss": metrics["evalLoss"]}
+    epochs = shape.num_train_epochs
+    return clock.figures(epochs * len(train), epochs * tokens) | {"evalLoss": metrics["evalLoss"]}
 
 
-def profile(folder: Path, train: list[Any], validation: list[Any], packs: int) -> dict[str, Any]:
+def profile(folder: Path, train: list[Any], validation: list[Any], section: FineTune) -> dict[str, Any]:
     """The kernels that take the GPU's time in `ours`, printed."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiler
 
     with profiler(activities=[ProfilerActivity.CUDA]) as seen:
-        figures = ours(folder, train[:256], validation[:8], packs)
+        figures = ours(folder, train[:256], validation[:8], section)
     print(seen.key_averages().table(sort_by="self_cuda_time_total", row_limit=24, max_name_column_width=60))
     return figures
 
 
-def plain(folder: Path, train: list[Any], validation: list[Any]) -> dict[str, Any]:
+def plain(folder: Path, train: list[Any], validation: list[Any], section: FineTune) -> dict[str, Any]:
     """The figures of transformers' Trainer with PEFT, rows padded to the longest of each batch."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainingArguments
+    from transformers import (
+        AutoModelForCausalLM,
+        DataCollatorForSeq2Seq,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
 
     from llmworkflow_jobs import model, trainer
     from llmworkflow_jobs.training_data import tokenise
     from llmworkflow_jobs.training_options import lora_arguments
 
-    config = workload.job("fineTune", folder, _section(1), revision="plain")
+    config = workload.job("fineTune", folder, section, "plain")
     tokenizer = trainer.load_training_tokenizer(config, str(folder / "model"))
     ends = model.eos_token_ids(str(folder / "model"), tokenizer)
     rows, held_out = (tokenise(tokenizer, part, config, ends).examples for part in (train, validation))
+    set_seed(0)  # the initial adapter is then that of the other runs
     base = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.bfloat16, device_map="cuda")
     clock = Clock()
     arguments = TrainingArguments(
         output_dir=str(folder / "plain"),
-        num_train_epochs=1,
+        num_train_epochs=section.training.num_train_epochs,
         learning_rate=_RATE,
         per_device_train_batch_size=_PLAIN_ROWS,
         per_device_eval_batch_size=_PLAIN_ROWS,
@@ -119,24 +130,25 @@ def plain(folder: Path, train: list[Any], validation: list[Any]) -> dict[str, An
     )
     run.add_callback(_follower(clock))
     run.train()
+    epochs = section.training.num_train_epochs
     tokens = sum(len(row["input_ids"]) for row in rows)
-    return clock.figures(len(rows), tokens) | {"evalLoss": run.evaluate()["eval_loss"]}
+    return clock.figures(epochs * len(rows), epochs * tokens) | {"evalLoss": run.evaluate()["eval_loss"]}
 
 
-def _section(packs: int) -> FineTune:
+def _section(epochs: int, batch: int, accumulate: int = 1, packing: bool = False) -> FineTune:
     return FineTune.model_validate(
         {
             "data": {"train": [{"uri": "volume:train.jsonl"}]},
             "lora": {"rank": 8, "alpha": 16},
             "training": {
-                "numTrainEpochs": 1,
+                "numTrainEpochs": epochs,
                 "learningRate": _RATE,
                 "lrSchedulerType": "linear",
                 "warmupRatio": 0.0,
-                "perDeviceTrainBatchSize": packs,
-                "globalBatchSize": packs,
+                "perDeviceTrainBatchSize": batch,
+                "globalBatchSize": batch * accumulate,
                 "maxLength": _LENGTH,
-                "packing": True,
+                "packing": packing,
                 "precision": "bf16",
                 "loggingSteps": _LOG_STEPS,
                 "saveSteps": 100000,
@@ -167,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, default=2048)
+    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--packs", type=int, nargs="+", default=[8])
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
@@ -175,11 +188,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workload.in_process(workload.make_model, folder / "model", workload.texts(options.data), True)
-        for packs in options.packs:
-            _report(f"ours, {packs} packs a step", ours, folder, train, validation, packs)
+        packed = [_section(options.epochs, packs, packing=True) for packs in options.packs]
+        unpacked = _section(options.epochs, _PLAIN_ROWS, _ACCUMULATE)
+        for packs, section in zip(options.packs, packed, strict=True):
+            _report(f"ours, {packs} packs a step", ours, folder, train, validation, section)
         if options.profile:
-            _report("profile", profile, folder, train, validation, options.packs[0])
-        _report(f"plain, {_PLAIN_ROWS} rows", plain, folder, train, validation)
+            _report("profile", profile, folder, train, validation, packed[0])
+        _report(f"ours, {_PLAIN_ROWS} rows", ours, folder, train, validation, unpacked)
+        _report(f"plain, {_PLAIN_ROWS} rows", plain, folder, train, validation, unpacked)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from llmworkflow_jobs.config import JobConfig
+
+# What the arguments of an engine are where it has one GPU to itself and runs in the actor's own process.
+_ALONE: dict[str, Any] = {
+    "tensor_parallel_size": 1,
+    "pipeline_parallel_size": 1,
+    "data_parallel_size": 1,
+    "distributed_executor_backend": "uni",
+}
 # Rows that an engine has in hand, so that it always finds enough to fill its batch, which on a large GPU is 1,024.
 _ROWS_IN_HAND = 4096
 _SCHEMA = pa.schema(
@@ -31,6 +40,12 @@ _SCHEMA = pa.schema(
 )
 
 logger = logging.getLogger(__name__)
+
+
+def suits(config: JobConfig, arguments: Mapping[str, Any]) -> bool:
+    """Whether the actor can do what a batch asks of its engine: texts, from one GPU. The rest is ray.data.llm's."""
+    alone = all(arguments.get(name, value) == value for name, value in _ALONE.items())
+    return config.accelerator is not None and config.section["task"] == "generate" and alone
 
 
 def batches_in_hand(batch_size: int) -> int:
@@ -64,11 +79,13 @@ class Engine:
     def __init__(self, source: str, arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
         from vllm import EngineArgs, LLMEngine
         from vllm.usage.usage_lib import UsageContext
+        from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
 
         self._source = source
-        # The settings that vLLM has for work offline; statistics would be computed at every step.
-        settings = EngineArgs(model=source, disable_log_stats=True, **arguments)
-        self._engine = LLMEngine.from_engine_args(settings, UsageContext.LLM_CLASS)
+        settings = EngineArgs(model=source, **(_ALONE | dict(arguments)))
+        # The settings that vLLM has for work offline, and its metrics among those of Ray.
+        context, loggers = UsageContext.LLM_CLASS, [RayPrometheusStatLogger]
+        self._engine = LLMEngine.from_engine_args(settings, context, stat_loggers=loggers)
         self._parameters = _sampling(parameters)
         self._adapters: dict[str, Any] = {}
         self._inbox: queue.SimpleQueue[_Batch] = queue.SimpleQueue()

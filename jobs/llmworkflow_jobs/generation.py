@@ -1,6 +1,6 @@
 """Generation: requests in, answers out as they come, through vLLM engines in Ray actors.
 
-An engine on one GPU is our own actor, which keeps it busy; one on CPUs or several GPUs is placed by ray.data.llm.
+An engine that has one GPU to itself is our own actor, which keeps it busy; all others are ray.data.llm's.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ def generate(
     from ray.exceptions import RayError
 
     rows = _dataset(requests, model, config.section["batchSize"])
-    if _on_one_gpu(config):
-        dataset = _on_own_engines(rows, model, parameters, config)
+    arguments = _lora_arguments(model) | engine.arguments(config, model, config.section)
+    if engine_actor.suits(config, arguments):
+        dataset = _on_own_engines(rows, model, arguments, parameters, config)
     else:
-        dataset = _processor(model, parameters, config)(rows).map(_answer)
+        dataset = _processor(model, arguments, parameters, config)(rows).map(_answer)
     try:
         for row in dataset.iter_rows():
             yield (
@@ -74,22 +75,20 @@ def _dataset(requests: Sequence[Request], model: InferenceModel, batch_size: int
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
 
-def _on_one_gpu(config: JobConfig) -> bool:
-    parallelism = config.section["parallelism"]
-    return config.accelerator is not None and parallelism["tensor"] * parallelism["pipeline"] == 1
-
-
 def _on_own_engines(
-    rows: Any, model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig
+    rows: Any,
+    model: InferenceModel,
+    arguments: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    config: JobConfig,
 ) -> Any:
     from ray.data import ActorPoolStrategy
 
     section = config.section
     under_way = engine_actor.batches_in_hand(section["batchSize"])
-    arguments = _lora_arguments(model) | engine.arguments(config, model, section)
     return rows.map_batches(
         engine_actor.Engine,
-        fn_constructor_args=(model.source, {"distributed_executor_backend": "uni"} | arguments, parameters),
+        fn_constructor_args=(model.source, arguments, parameters),
         batch_size=section["batchSize"],
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=section["concurrency"], max_tasks_in_flight_per_actor=2 * under_way),
@@ -100,14 +99,16 @@ def _on_own_engines(
     )
 
 
-def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
+def _processor(
+    model: InferenceModel, arguments: Mapping[str, Any], parameters: Mapping[str, Any], config: JobConfig
+) -> Any:
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     section = config.section
     # Prompts are token ids already, and vLLM gives the text along with the ids: no stage but the engine is needed.
     processor = vLLMEngineProcessorConfig(
         model_source=model.source,
-        engine_kwargs=_lora_arguments(model) | engine.arguments(config, model, section),
+        engine_kwargs=arguments,
         batch_size=section["batchSize"],
         concurrency=(
             section["concurrency"],
