@@ -72,8 +72,9 @@ class _Batch:
 class Engine:
     """Answers batches of {request_index, tokenized_prompt, model}; for map_batches of Ray Data.
 
-    A row whose `model` is not `source` is answered by the adapter in the folder of that name. A row that vLLM refuses
-    gets an error. An engine that dies takes the actor along, so that Ray starts both again.
+    A row whose `model` is not `source` is answered by the adapter in the folder of that name; one that has
+    `sampling_params` is sampled with those, not with `parameters`. A row that vLLM refuses gets an error. An engine
+    that dies takes the actor along, so that Ray starts both again.
     """
 
     def __init__(self, source: str, arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -128,8 +129,10 @@ class Engine:
         name = str(self._count)
         prompt = TokensPrompt(prompt_token_ids=row["tokenized_prompt"])
         adapter = self._adapter(row["model"])
+        own = row.get("sampling_params")
         try:
-            self._engine.add_request(name, prompt, self._parameters, lora_request=adapter)
+            parameters = _sampling(own) if own else self._parameters
+            self._engine.add_request(name, prompt, parameters, lora_request=adapter)
         except EngineDeadError:
             raise
         except Exception as error:  # such as a prompt that is too long

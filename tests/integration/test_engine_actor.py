@@ -15,6 +15,8 @@ from llmworkflow_jobs.inference_model import InferenceModel
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 TOO_LONG = 17
+# Two rows with parameters of their own, the second of which vLLM refuses.
+SHORTER, IMPOSSIBLE = 21, 22
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +45,12 @@ def answers(
         {"request_index": index, "tokenized_prompt": prompt, "model": model.source}
         for index, prompt in enumerate(prompts)
     ]
-    dataset = from_arrow([pa.Table.from_pylist(asked[start : start + 8]) for start in range(0, 40, 8)])
     parameters = {"temperature": 0.0, "max_tokens": 12, "ignore_eos": True}
+    for row in asked:
+        row["sampling_params"] = dict(parameters)
+    asked[SHORTER]["sampling_params"]["max_tokens"] = 5
+    asked[IMPOSSIBLE]["sampling_params"]["max_tokens"] = -1
+    dataset = from_arrow([pa.Table.from_pylist(asked[start : start + 8]) for start in range(0, 40, 8)])
     answered = dataset.map_batches(
         engine_actor.Engine,
         fn_constructor_args=(model.source, arguments, parameters),
@@ -62,9 +68,14 @@ def test_each_row_is_answered_once(answers: list[dict[str, Any]]) -> None:
     assert all(row["seconds"] > 0 for row in answers)
 
 
-def test_a_row_that_the_engine_refuses_has_an_error(answers: list[dict[str, Any]]) -> None:
+def test_rows_that_the_engine_refuses_have_an_error(answers: list[dict[str, Any]]) -> None:
     assert "maximum" in answers[TOO_LONG]["error"]
-    assert [index for index, row in enumerate(answers) if row["error"]] == [TOO_LONG]
+    assert "max_tokens" in answers[IMPOSSIBLE]["error"]
+    assert [index for index, row in enumerate(answers) if row["error"]] == [TOO_LONG, IMPOSSIBLE]
+
+
+def test_a_row_may_bring_its_own_parameters(answers: list[dict[str, Any]]) -> None:
+    assert [len(answers[index]["token_ids"]) for index in (0, SHORTER, 39)] == [12, 5, 12]
 
 
 def test_answers_are_those_of_transformers(
