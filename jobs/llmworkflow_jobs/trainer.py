@@ -1,4 +1,4 @@
-"""Fine-tuning in one worker process: TRL's SFTTrainer over the rows that the driver read and checked."""
+"""Fine-tuning in one worker process: TRL's trainers over the rows that the driver read and checked."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
-from trl import SFTConfig, SFTTrainer
 
 from llmworkflow_jobs import checkpoints, gpu_kernels, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
-from llmworkflow_jobs.training_options import lora_arguments, sft_arguments
+from llmworkflow_jobs.training_options import lora_arguments, trl_arguments
+from llmworkflow_jobs.trl_trainers import TOOLS
 
 # Told {step, steps} and the newest of loss and eval_loss at each log.
 Follow = Callable[[dict[str, Any]], None]
@@ -66,6 +67,8 @@ def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, An
     metrics |= {"trainRows": len(data.examples), "truncatedRows": data.truncated + validation.truncated}
     if validation.examples:
         metrics |= {"evalRows": len(validation.examples), "evalLoss": _final_eval_loss(trainer, config)}
+    if config.section["objective"] == "dpo":
+        metrics["rewardAccuracy"] = _reward_accuracy(trainer.state, evaluated=bool(validation.examples))
     if "samplesPerSecond" in metrics:  # of packs, where rows are packed
         metrics["samplesPerSecond"] *= len(data.examples) / len(trainer.train_dataset)
     if trainer.is_world_process_zero():
@@ -145,9 +148,9 @@ def _build_trainer(
     tokenizer: PreTrainedTokenizerBase,
     data: Tokenised,
     validation: Tokenised,
-) -> SFTTrainer:
+) -> Trainer:
     section = config.section
-    arguments = sft_arguments(
+    arguments = trl_arguments(
         config, str(checkpoints.local_root(config)), evaluated=bool(validation.examples), workers=_workers()
     )
     # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
@@ -159,9 +162,9 @@ def _build_trainer(
         arguments["model_init_kwargs"]["attn_implementation"] = attention
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
     with _refusals_of(section["training"]["extra"]):
-        trainer = SFTTrainer(
+        trainer = TOOLS[section["objective"]].trainer(
             model=folder,
-            args=_sft_config(config, arguments),
+            args=_trl_config(config, arguments),
             train_dataset=Dataset.from_list(data.examples),
             eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
             processing_class=tokenizer,
@@ -177,6 +180,8 @@ def _attention(config: JobConfig, folder: str) -> str | None:
     """The faster attention for LoRA on a GPU, or None for transformers' own choice; training.extra may have another."""
     training = config.section["training"]
     if config.accelerator is None or config.section["method"] != "lora":
+        return None
+    if config.section["objective"] in ("dpo", "kto"):  # TRL pads their rows
         return None
     if {"padding_free", "model_init_kwargs"} & training["extra"].keys():
         return None
@@ -196,11 +201,13 @@ def _refusals_of(extra: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _sft_config(config: JobConfig, arguments: dict[str, Any]) -> SFTConfig:
+def _trl_config(config: JobConfig, arguments: dict[str, Any]) -> TrainingArguments:
+    kind = TOOLS[config.section["objective"]].config
     try:
-        return SFTConfig(trust_remote_code=config.model["trustRemoteCode"], **arguments)
+        return kind(trust_remote_code=config.model["trustRemoteCode"], **arguments)
     except (TypeError, ValueError) as error:
-        raise JobError("OptionInvalid", f"fineTune.training: TRL's SFTConfig refuses it: {error}") from error
+        problem = f"fineTune.training: TRL's {kind.__name__} refuses it: {error}"
+        raise JobError("OptionInvalid", problem) from error
 
 
 def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -213,7 +220,7 @@ def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def _run(trainer: SFTTrainer, config: JobConfig) -> dict[str, Any]:
+def _run(trainer: Trainer, config: JobConfig) -> dict[str, Any]:
     """Train what is left to train; metrics by name."""
     checkpoint = checkpoints.newest(config)
     if checkpoint is None:
@@ -243,7 +250,7 @@ def _best_folder(state: TrainerState, config: JobConfig) -> str:
     return checkpoints.fetch(found, config)
 
 
-def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
+def _train(trainer: Trainer, folder: str | None) -> dict[str, Any]:
     output = trainer.train(resume_from_checkpoint=folder)
     return {
         "steps": output.global_step,
@@ -253,7 +260,7 @@ def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
     }
 
 
-def _final_eval_loss(trainer: SFTTrainer, config: JobConfig) -> float:
+def _final_eval_loss(trainer: Trainer, config: JobConfig) -> float:
     """Validation loss of the weights that are published."""
     state = trainer.state
     if config.section["training"]["loadBest"] and state.best_metric is not None:
@@ -261,6 +268,11 @@ def _final_eval_loss(trainer: SFTTrainer, config: JobConfig) -> float:
     if any("eval_loss" in record and record["step"] == state.global_step for record in state.log_history):
         return _last(state, "eval_loss")
     return float(trainer.evaluate()["eval_loss"])
+
+
+def _reward_accuracy(state: TrainerState, evaluated: bool) -> float:
+    """The share of pairs whose better response has become more likely than the worse one, against the base model."""
+    return _last(state, "eval_rewards/accuracies" if evaluated else "rewards/accuracies")
 
 
 def _last(state: TrainerState, key: str) -> float:

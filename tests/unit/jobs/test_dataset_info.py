@@ -135,7 +135,7 @@ def test_rows_come_in_the_columns_of_the_prompt(
         ({"columns": VIGGO | {"system": "rule"}}, {}, {}, "OptionInvalid",
          "column rule is the system, which the prompt does not read; set prompt.columns.system"),
         ({"columns": {"promt": "q"}}, {}, {}, "DataInvalid", "promt is not a column .*did you mean prompt"),
-        ({"ranking": True}, {}, {}, "OptionInvalid", "data set games: ranking is not supported"),
+        ({"ranking": True}, {}, {}, "OptionInvalid", "ranking makes pairs.*objective dpo"),
         ({"hf_hub_url": "a/b"}, {}, {}, "OptionInvalid", "hf_hub_url is not supported; name a file"),
         ({"file_name": "../rows.jsonl"}, {}, {}, "DataInvalid", "file_name is '../rows.jsonl', expected a file below"),
         ({"file_name": "gone.jsonl"}, {}, {}, "FileNotFound", "volume:data/gone.jsonl does not exist"),
