@@ -36,8 +36,6 @@ from llmworkflow_jobs.trl_trainers import TOOLS
 # Told {step, steps} and the newest of loss and eval_loss at each log.
 Follow = Callable[[dict[str, Any]], None]
 
-# The losses over the steps, one JSON object a line, in the attempt's folder.
-CURVE = "training.jsonl"
 # The events of training.reportTo: [tensorboard], in the attempt's folder too.
 EVENTS = "tensorboard"
 
@@ -282,7 +280,7 @@ def _last(state: TrainerState, key: str) -> float:
 def _write_curve(state: TrainerState, config: JobConfig) -> None:
     """Write the curve from its beginning: the state holds it over all attempts."""
     records = [record for record in state.log_history if "loss" in record or "eval_loss" in record]
-    filesystem, path = storage.open_uri(f"{config.output_uri}/{CURVE}", config)
+    filesystem, path = storage.open_uri(f"{config.output_uri}/{training_result.CURVE}", config)
     storage.write_text(filesystem, path, "".join(f"{json.dumps(record)}\n" for record in records))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from llmworkflow_jobs import llama_factory_config
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError, unknown_name
 
@@ -15,6 +16,9 @@ _TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow"
 
 def check(config: JobConfig) -> None:
     """Raise JobError OptionInvalid for values that cannot be trained with; needs neither data nor model."""
+    if config.section["engine"] == "llamaFactory":
+        llama_factory_config.check(config)
+        return
     _check_supported(config.section)
     _check_objective(config.section)
     _check_device(config.section, config.accelerator)
@@ -27,6 +31,8 @@ def check(config: JobConfig) -> None:
 
 def artifact_kind(section: Mapping[str, Any]) -> str:
     """What the stage publishes, which is also the name of the folder that it lies in: adapter or model."""
+    if section["engine"] == "llamaFactory":
+        return "adapter" if section["config"].get("finetuning_type", "lora") == "lora" else "model"
     return "model" if section["method"] == "full" or section["export"]["merge"] else "adapter"
 
 
@@ -163,7 +169,6 @@ def _check_supported(section: Mapping[str, Any]) -> None:
     """Refuse what the resource has fields for and this job does not do, rather than pass it over."""
     training = section["training"]
     for field, value, supported in (
-        ("engine", section["engine"], ("trl",)),
         ("training.distributed", training["distributed"], (None,)),
         ("export.mirror", section["export"]["mirror"], (None,)),
     ):

@@ -70,7 +70,6 @@ def test_defaults_pass(fine_tune: Config) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"engine": "llamaFactory"}, "fineTune.engine is 'llamaFactory'.*use trl"),
         ({"objective": "dpo", "training": {"packing": True}}, "packing is not possible with objective dpo"),
         ({"objective": "kto", "training": {"lossOn": "all"}}, "kto compares responses, so training.lossOn"),
         (
