@@ -29,7 +29,8 @@ _FORMATS = {
     "openai": ("sharegpt", "messages", "custom"),
 }
 # The parts of a row by LLaMA-Factory's names, and the fields of spec.prompt.columns for them.
-_CHAT = {"messages": "messages", "system": "system"}
+_ANSWERS = {"chosen": "chosen", "rejected": "rejected", "kto_tag": "label"}
+_CHAT = {"messages": "messages", "system": "system", **_ANSWERS}
 _COLUMNS = {
     "alpaca": {
         "prompt": "instruction",
@@ -37,6 +38,7 @@ _COLUMNS = {
         "response": "output",
         "system": "system",
         "history": "history",
+        **_ANSWERS,
     },
     "sharegpt": _CHAT,
     "openai": _CHAT,
@@ -58,11 +60,9 @@ _DEFAULT_TAGS = {
     },
 }
 # What an entry may ask for that changes which rows there are, or what they are for.
-_REFUSED = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "ranking", "subset", "num_samples")
+_REFUSED = ("hf_hub_url", "ms_hub_url", "om_hub_url", "script_url", "subset", "num_samples")
 # Columns whose content would be left out of the messages unseen.
 _NOT_TEXT = ("tools", "images", "videos", "audios")
-# Parts that only other objectives than sft read.
-_OF_OTHERS = ("chosen", "rejected", "kto_tag")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,9 @@ class Entry:
                 listed = ", ".join(map(str, row))
                 raise RowError(name, f"there is no such column, the row has {listed}", missing=True)
         if "messages" in columns:
-            found[columns["messages"]] = self._turns(found[columns["messages"]])
+            for part in ("messages", "chosen", "rejected"):
+                if columns.get(part) in found:
+                    found[columns[part]] = self._turns(found[columns[part]])
         return kept | found
 
     def _parts(self) -> list[tuple[str, str]]:
@@ -99,15 +101,17 @@ class Entry:
         return [(part, name) for part, name in self.columns.items() if part in known and name]
 
     def _turns(self, turns: Any) -> Any:
-        """The turns with the keys and roles of the prompt's format; what is no list of turns is left as it is."""
-        if not isinstance(turns, list):
-            return turns
+        """One turn or many with the keys and roles of the prompt's format; what is neither is left as it is."""
         ours = _DEFAULT_TAGS["sharegpt" if self.prompt["format"] == "sharegpt" else "openai"]
         roles = {
             self.tags["user_tag"]: ours["user_tag"],
             self.tags["assistant_tag"]: ours["assistant_tag"],
             self.tags.get("system_tag", "system"): "system",
         }
+        if isinstance(turns, Mapping):
+            return self._turn(turns, ours, roles)
+        if not isinstance(turns, list):
+            return turns
         return [self._turn(turn, ours, roles) if isinstance(turn, Mapping) else turn for turn in turns]
 
     def _turn(self, turn: Mapping[str, Any], ours: Mapping[str, str], roles: Mapping[str, str]) -> Any:
@@ -132,6 +136,8 @@ def find(uri: str, name: str, config: JobConfig) -> Entry:
     for field in _REFUSED:
         if entry.get(field):
             raise JobError("OptionInvalid", f"{where}: {field} is not supported; name a file in file_name")
+    if entry.get("ranking") and config.section.get("objective") != "dpo":
+        raise JobError("OptionInvalid", f"{where}: ranking makes pairs, which only objective dpo learns from")
     formatting = entry.get("formatting", "alpaca")
     if formatting not in _FORMATS:
         raise unknown_name("DataInvalid", f"formatting ({where})", formatting, _FORMATS)
@@ -167,7 +173,7 @@ def _check_columns(
     known = _COLUMNS[formatting]
     read = _prompt_columns(formatting, prompt)
     for part, name in columns.items():
-        if part not in (*known, *_NOT_TEXT, *_OF_OTHERS):
+        if part not in (*known, *_NOT_TEXT):
             raise unknown_name("DataInvalid", f"column of formatting {formatting} ({where})", part, known)
         if prompt["format"] != "custom" and part in known and part not in read:
             raise JobError(

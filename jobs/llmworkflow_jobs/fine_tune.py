@@ -7,9 +7,10 @@ training saved.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from llmworkflow_jobs import model, overlap, report, storage, training_options
+from llmworkflow_jobs import dataset_info, model, overlap, report, storage, training_options
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.training_data import TrainingRows, load_rows
@@ -17,6 +18,8 @@ from llmworkflow_jobs.training_progress import Progress
 
 logger = logging.getLogger(__name__)
 
+# LLaMA-Factory's, where its YAML has none.
+_THEIR_SEED = 42
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
 
@@ -28,11 +31,15 @@ def main(config: JobConfig, report: Report) -> None:
         return
     training_options.check(config)
     base = model.resolve(config, report)
-    rows = load_rows(config, report)
-    report.progress(0, 1, f"{len(rows.train)} rows read, the trainer starts")
-    result = _train(config, rows, Progress(report))
-    overlap.write(rows.train, config)
-    artifact = _publish(config, base, result, report)
+    if config.section["engine"] == "llamaFactory":
+        result, rows = _by_llama_factory(config, report)
+    else:
+        rows = load_rows(config, report)
+        report.progress(0, 1, f"{len(rows.train)} rows read, the trainer starts")
+        result = _train(config, rows, Progress(report))
+    if rows:
+        overlap.write(rows.train, config)
+    artifact = _publish(config, base, result, report, overlap.FILE if rows else None)
     report.metrics(result["metrics"])
     report.succeed(artifact)
 
@@ -58,21 +65,52 @@ def _train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[st
     return training_workers.train(config, rows, progress)
 
 
+def _by_llama_factory(config: JobConfig, report: Report) -> tuple[dict[str, Any], TrainingRows | None]:
+    """What it made, and the rows that it was given; none where it reads the data sets that its YAML names."""
+    rows = None
+    if config.section["data"]:
+        rows = load_rows(config, report)
+    elif ":" in (folder := str(config.section["config"].get("dataset_dir", ""))):
+        report.resolved(folder, dataset_info.digest(folder, config))
+    report.progress(0, 1, "LLaMA-Factory starts")
+    import ray  # the imports here take seconds: bad input is told before
+
+    from llmworkflow_jobs import llama_factory
+
+    ray.init(logging_level=logging.WARNING)
+    return llama_factory.train(config, rows, Progress(report)), rows
+
+
 def _publish(
-    config: JobConfig, base: model.BaseModel, result: dict[str, Any], report: Report
+    config: JobConfig, base: model.BaseModel, result: dict[str, Any], report: Report, digests: str | None
 ) -> dict[str, str]:
-    training = config.section["training"]
     kind = training_options.artifact_kind(config.section)
     lineage = {
         "base": {"source": base.source, "digest": base.digest},
         "chatTemplateDigest": result["chatTemplateDigest"],
         "eosTokenIds": result["eosTokenIds"],
-        "dtype": _DTYPES[training["precision"]],
+        "dtype": _dtype(config.section),
         "data": {uri: digest for uri, digest in report.digests.items() if uri != base.source},
-        "seed": training["seed"],
+        "seed": _seed(config.section),
         "metrics": result["metrics"],
     }
-    return storage.publish(config, kind, [kind, "training.jsonl", overlap.FILE], lineage)
+    paths = [kind, "training.jsonl", *([digests] if digests else [])]
+    return storage.publish(config, kind, paths, lineage)
+
+
+def _dtype(section: Mapping[str, Any]) -> str:
+    if section["engine"] == "trl":
+        return _DTYPES[section["training"]["precision"]]
+    own = section["config"]
+    return next(
+        (dtype for name, dtype in _DTYPES.items() if own.get(name) or own.get(f"pure_{name}")), "float32"
+    )
+
+
+def _seed(section: Mapping[str, Any]) -> int:
+    if section["engine"] == "trl":
+        return int(section["training"]["seed"])
+    return int(section["config"].get("seed", _THEIR_SEED))
 
 
 def _report_again(artifact: dict[str, str], manifest: dict[str, Any], report: Report) -> None:

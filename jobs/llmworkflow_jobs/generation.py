@@ -1,4 +1,7 @@
-"""Generation with ray.data.llm: requests in, answers out as they come, through vLLM engines in Ray actors."""
+"""Generation: requests in, answers out as they come, through vLLM engines in Ray actors.
+
+An engine that has one GPU to itself is our own actor, which keeps it busy; all others are ray.data.llm's.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine, row_sampling
+from llmworkflow_jobs import engine, engine_actor, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -36,8 +39,12 @@ def generate(
     from ray.exceptions import RayError
 
     rows = _dataset(requests, model, parameters, config.section["batchSize"])
-    answered = _answer if config.section["task"] == "generate" else _pooled
-    dataset = _processor(model, parameters, config)(rows).map(answered)
+    arguments = _lora_arguments(model) | engine.arguments(config, model, config.section)
+    if engine_actor.suits(config, arguments):
+        dataset = _on_own_engines(rows, model, arguments, parameters, config)
+    else:
+        answered = _answer if config.section["task"] == "generate" else _pooled
+        dataset = _processor(model, arguments, parameters, config)(rows).map(answered)
     try:
         for row in dataset.iter_rows():
             answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
@@ -70,7 +77,33 @@ def _dataset(
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
 
-def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
+def _on_own_engines(
+    rows: Any,
+    model: InferenceModel,
+    arguments: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    config: JobConfig,
+) -> Any:
+    from ray.data import ActorPoolStrategy
+
+    section = config.section
+    under_way = engine_actor.batches_in_hand(section["batchSize"])
+    return rows.map_batches(
+        engine_actor.Engine,
+        fn_constructor_args=(model.source, arguments, parameters),
+        batch_size=section["batchSize"],
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=section["concurrency"], max_tasks_in_flight_per_actor=2 * under_way),
+        max_concurrency=under_way,
+        max_restarts=_RESTARTS,
+        num_gpus=1,
+        **_placement(config),
+    )
+
+
+def _processor(
+    model: InferenceModel, arguments: Mapping[str, Any], parameters: Mapping[str, Any], config: JobConfig
+) -> Any:
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     section = config.section
@@ -78,7 +111,7 @@ def _processor(model: InferenceModel, parameters: Mapping[str, Any], config: Job
     processor = vLLMEngineProcessorConfig(
         model_source=model.source,
         task_type=section["task"],
-        engine_kwargs=_lora_arguments(model) | engine.arguments(config, model, section),
+        engine_kwargs=arguments,
         batch_size=section["batchSize"],
         concurrency=(
             section["concurrency"],

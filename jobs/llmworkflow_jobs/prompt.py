@@ -64,6 +64,27 @@ def response_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
     return _RESPONSES[prompt["format"]](row, prompt).removeprefix(_prefill(prompt))
 
 
+def preferred_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[str, str]:
+    """The better and the worse response to the row's prompt. Raises RowError."""
+    columns = prompt["columns"]
+    chosen, rejected = (_answer(row, columns[part], prompt) for part in ("chosen", "rejected"))
+    return chosen, rejected
+
+
+def judgement_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> tuple[str, bool]:
+    """The response to the row's prompt, and whether it is a good one. Raises RowError."""
+    column = prompt["columns"]["label"]
+    label = _value(row, column)
+    if not isinstance(label, bool):
+        raise RowError(column, f"expected true or false, found {_shown(label)}")
+    return response_of(row, prompt), label
+
+
+def text_of(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> str:
+    """The plain text of the row, for pre-training. Raises RowError."""
+    return _text(row, prompt["columns"]["text"])
+
+
 def check_row(row: Mapping[str, Any], prompt: Mapping[str, Any], response: bool = True) -> None:
     """Raise RowError if the row gives no prompt, or no response where one is needed."""
     messages_of(row, prompt)
@@ -88,13 +109,24 @@ def encoder(tokenizer: Any, prompt: Mapping[str, Any]) -> Callable[[list[Message
 def training_token_ids(
     tokenizer: Any, row: Mapping[str, Any], prompt: Mapping[str, Any], end_ids: Collection[int]
 ) -> Example:
-    """Token ids of the row's prompt followed by those of its response, up to and including the end of its turn.
+    """Token ids of the row's prompt followed by those of its response. Raises RowError for a row that does not fit."""
+    return answer_token_ids(tokenizer, messages_of(row, prompt), response_of(row, prompt), prompt, end_ids)
+
+
+def answer_token_ids(
+    tokenizer: Any,
+    messages: list[Message],
+    response: str,
+    prompt: Mapping[str, Any],
+    end_ids: Collection[int],
+) -> Example:
+    """Token ids of the messages followed by those of the response, up to and including the end of its turn.
 
     The prompt's ids are those of `prompt_token_ids`, so a model is trained on what it will be asked. `end_ids` are
     the tokens at which generation stops: a template whose response does not end in one raises JobError ModelInvalid,
-    since the model would never learn to stop. Raises RowError for a row that does not fit the prompt.
+    since the model would never learn to stop. Raises RowError for messages that the template refuses.
     """
-    opening, completion = _turn(tokenizer, messages_of(row, prompt), response_of(row, prompt), prompt)
+    opening, completion = _turn(tokenizer, messages, response, prompt)
     prompt_ids = _encode(tokenizer, opening)
     response_ids = _up_to_end(tokenizer, _encode(tokenizer, completion), end_ids)
     return Example(prompt_ids + response_ids, [0] * len(prompt_ids) + [1] * len(response_ids))
@@ -242,6 +274,18 @@ def _conversation(row: Mapping[str, Any], prompt: Mapping[str, Any]) -> list[Mes
         raise RowError(column, "there is no message to respond to")
     system = _optional_text(row, prompt["columns"].get("system"))
     return [{"role": "system", "content": system}, *messages] if system else messages
+
+
+def _answer(row: Mapping[str, Any], column: str, prompt: Mapping[str, Any]) -> str:
+    """A response of its own column: a text, a message, or a conversation that ends in it."""
+    value = _value(row, column)
+    if not isinstance(value, str):
+        read = _sharegpt_message if prompt["format"] == "sharegpt" else _openai_message
+        last = read(value[-1] if isinstance(value, list) and value else value, column)
+        if last["role"] != "assistant":
+            raise RowError(column, f"the last message is of the {last['role']}, not the assistant")
+        value = last["content"]
+    return value.removeprefix(_prefill(prompt))
 
 
 def _openai_message(turn: Any, where: str) -> Message:

@@ -76,7 +76,7 @@ def local_path(uri: str, config: JobConfig) -> str:
         raise JobError("FileNotFound", f"{uri} holds no files")
     # The key changes with the content, as far as a listing shows it, so a stale copy is never used.
     listing = [uri, *(f"{info.path} {info.size} {info.mtime_ns}" for info in files)]
-    target = _cache() / hashlib.sha256("\n".join(listing).encode()).hexdigest()
+    target = cache() / hashlib.sha256("\n".join(listing).encode()).hexdigest()
     if not target.exists():
         temporary = tempfile.mkdtemp(dir=target.parent)
         fs.copy_files(
@@ -273,7 +273,8 @@ def _versions() -> dict[str, str]:
     return {name: installed[name] for name in _LINEAGE_PACKAGES if name in installed}
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where what jobs fetch or make is kept on this machine."""
     folder = Path(os.environ.get(CACHE_ENV) or Path.home() / ".cache" / "llmworkflow")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

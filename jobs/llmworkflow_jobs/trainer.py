@@ -1,4 +1,4 @@
-"""Fine-tuning in one worker process: TRL's SFTTrainer over the rows that the driver read and checked."""
+"""Fine-tuning in one worker process: TRL's trainers over the rows that the driver read and checked."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ from transformers import (
     BitsAndBytesConfig,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
-from trl import SFTConfig, SFTTrainer
 
-from llmworkflow_jobs import checkpoints, model, storage, training_result
+from llmworkflow_jobs import checkpoints, gpu_kernels, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
-from llmworkflow_jobs.training_options import lora_arguments, sft_arguments
+from llmworkflow_jobs.training_options import lora_arguments, trl_arguments
+from llmworkflow_jobs.trl_trainers import TOOLS
 
 # Told {step, steps} and the newest of loss and eval_loss at each log.
 Follow = Callable[[dict[str, Any]], None]
 
-# The losses over the steps, one JSON object a line, in the attempt's folder.
-CURVE = "training.jsonl"
 # The events of training.reportTo: [tensorboard], in the attempt's folder too.
 EVENTS = "tensorboard"
 
@@ -66,6 +65,8 @@ def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, An
     metrics |= {"trainRows": len(data.examples), "truncatedRows": data.truncated + validation.truncated}
     if validation.examples:
         metrics |= {"evalRows": len(validation.examples), "evalLoss": _final_eval_loss(trainer, config)}
+    if config.section["objective"] == "dpo":
+        metrics["rewardAccuracy"] = _reward_accuracy(trainer.state, evaluated=bool(validation.examples))
     if "samplesPerSecond" in metrics:  # of packs, where rows are packed
         metrics["samplesPerSecond"] *= len(data.examples) / len(trainer.train_dataset)
     if trainer.is_world_process_zero():
@@ -145,25 +146,45 @@ def _build_trainer(
     tokenizer: PreTrainedTokenizerBase,
     data: Tokenised,
     validation: Tokenised,
-) -> SFTTrainer:
+) -> Trainer:
     section = config.section
-    arguments = sft_arguments(
+    arguments = trl_arguments(
         config, str(checkpoints.local_root(config)), evaluated=bool(validation.examples), workers=_workers()
     )
     # Full fine-tuning updates weights by less than half precision can hold; the adapters of LoRA are float32 anyway.
     dtype = torch.float32 if section["method"] == "full" else _DTYPES[section["training"]["precision"]]
     arguments["model_init_kwargs"] = {"dtype": dtype, **arguments.get("model_init_kwargs", {})}
+    attention = _attention(config, folder)
+    if attention:
+        arguments["padding_free"] = True
+        arguments["model_init_kwargs"]["attn_implementation"] = attention
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
     with _refusals_of(section["training"]["extra"]):
-        return SFTTrainer(
+        trainer = TOOLS[section["objective"]].trainer(
             model=folder,
-            args=_sft_config(config, arguments),
+            args=_trl_config(config, arguments),
             train_dataset=Dataset.from_list(data.examples),
             eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
             processing_class=tokenizer,
             peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
             quantization_config=_quantization(dtype) if section["method"] == "qlora" else None,
         )
+    if attention:
+        gpu_kernels.speed_up(trainer.model)
+    return trainer
+
+
+def _attention(config: JobConfig, folder: str) -> str | None:
+    """The faster attention for LoRA on a GPU, or None for transformers' own choice; training.extra may have another."""
+    training = config.section["training"]
+    if config.accelerator is None or config.section["method"] != "lora":
+        return None
+    if config.section["objective"] in ("dpo", "kto"):  # TRL pads their rows
+        return None
+    if {"padding_free", "model_init_kwargs"} & training["extra"].keys():
+        return None
+    model_type = training_result.model_config(config, folder).model_type
+    return gpu_kernels.attention(model_type, _DTYPES[training["precision"]])
 
 
 @contextmanager
@@ -178,11 +199,13 @@ def _refusals_of(extra: Mapping[str, Any]) -> Iterator[None]:
         raise
 
 
-def _sft_config(config: JobConfig, arguments: dict[str, Any]) -> SFTConfig:
+def _trl_config(config: JobConfig, arguments: dict[str, Any]) -> TrainingArguments:
+    kind = TOOLS[config.section["objective"]].config
     try:
-        return SFTConfig(trust_remote_code=config.model["trustRemoteCode"], **arguments)
+        return kind(trust_remote_code=config.model["trustRemoteCode"], **arguments)
     except (TypeError, ValueError) as error:
-        raise JobError("OptionInvalid", f"fineTune.training: TRL's SFTConfig refuses it: {error}") from error
+        problem = f"fineTune.training: TRL's {kind.__name__} refuses it: {error}"
+        raise JobError("OptionInvalid", problem) from error
 
 
 def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -195,7 +218,7 @@ def _quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def _run(trainer: SFTTrainer, config: JobConfig) -> dict[str, Any]:
+def _run(trainer: Trainer, config: JobConfig) -> dict[str, Any]:
     """Train what is left to train; metrics by name."""
     checkpoint = checkpoints.newest(config)
     if checkpoint is None:
@@ -225,7 +248,7 @@ def _best_folder(state: TrainerState, config: JobConfig) -> str:
     return checkpoints.fetch(found, config)
 
 
-def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
+def _train(trainer: Trainer, folder: str | None) -> dict[str, Any]:
     output = trainer.train(resume_from_checkpoint=folder)
     return {
         "steps": output.global_step,
@@ -235,7 +258,7 @@ def _train(trainer: SFTTrainer, folder: str | None) -> dict[str, Any]:
     }
 
 
-def _final_eval_loss(trainer: SFTTrainer, config: JobConfig) -> float:
+def _final_eval_loss(trainer: Trainer, config: JobConfig) -> float:
     """Validation loss of the weights that are published."""
     state = trainer.state
     if config.section["training"]["loadBest"] and state.best_metric is not None:
@@ -245,6 +268,11 @@ def _final_eval_loss(trainer: SFTTrainer, config: JobConfig) -> float:
     return float(trainer.evaluate()["eval_loss"])
 
 
+def _reward_accuracy(state: TrainerState, evaluated: bool) -> float:
+    """The share of pairs whose better response has become more likely than the worse one, against the base model."""
+    return _last(state, "eval_rewards/accuracies" if evaluated else "rewards/accuracies")
+
+
 def _last(state: TrainerState, key: str) -> float:
     return next((float(record[key]) for record in reversed(state.log_history) if key in record), math.nan)
 
@@ -252,7 +280,7 @@ def _last(state: TrainerState, key: str) -> float:
 def _write_curve(state: TrainerState, config: JobConfig) -> None:
     """Write the curve from its beginning: the state holds it over all attempts."""
     records = [record for record in state.log_history if "loss" in record or "eval_loss" in record]
-    filesystem, path = storage.open_uri(f"{config.output_uri}/{CURVE}", config)
+    filesystem, path = storage.open_uri(f"{config.output_uri}/{training_result.CURVE}", config)
     storage.write_text(filesystem, path, "".join(f"{json.dumps(record)}\n" for record in records))
 
 

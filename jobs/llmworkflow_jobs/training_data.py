@@ -6,17 +6,14 @@ import json
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row, read_rows
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.prompt import Example, RowError, check_row, training_token_ids
+from llmworkflow_jobs.objectives import OBJECTIVES, Example, Source
+from llmworkflow_jobs.prompt import RowError
 from llmworkflow_jobs.report import Report
-
-# The label of tokens that the loss leaves out, as torch and transformers have it.
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -29,9 +26,9 @@ class TrainingRows:
 
 @dataclass(frozen=True)
 class Tokenised:
-    """Examples of {input_ids, labels}, and how many rows were longer than maxLength."""
+    """What the objective makes of the rows, and how many rows were longer than maxLength."""
 
-    examples: list[dict[str, list[int]]]
+    examples: list[Example]
     truncated: int
 
 
@@ -41,7 +38,11 @@ def load_rows(config: JobConfig, report: Report) -> TrainingRows:
     Raises what `read_rows` raises, and OptionInvalid for a split that leaves one side empty.
     """
     data, training = config.section["data"], config.section["training"]
-    check = partial(check_row, prompt=config.prompt)
+    objective = OBJECTIVES[config.section["objective"]]
+
+    def check(row: Mapping[str, Any]) -> None:
+        objective.check(row, config.prompt)
+
     train = read_rows(data["train"], config, report, check)
     validation = read_rows(data["validation"] or [], config, report, check)
     if data["split"]:
@@ -78,32 +79,23 @@ def split_rows(rows: Sequence[Row], split: Mapping[str, Any]) -> tuple[list[Row]
 
 def tokenise(tokenizer: Any, rows: Sequence[Row], config: JobConfig, end_ids: Collection[int]) -> Tokenised:
     """Token ids and labels of all rows, cut to training.maxLength; rows with nothing left to learn are left out."""
-    training = config.section["training"]
+    objective = OBJECTIVES[config.section["objective"]]
+    source = Source(tokenizer, config.prompt, end_ids, config.section["training"])
     examples, truncated = [], 0
     for number, row in enumerate(rows, start=1):
         try:
-            example = training_token_ids(tokenizer, row, config.prompt, end_ids)
+            found, cut = objective.examples(row, source)
         except RowError as error:  # the mapping was checked before: what is left is the chat template
             raise JobError("DataInvalid", f"row {number} of those trained on, {error}") from error
-        truncated += len(example.input_ids) > training["maxLength"]
-        labels = _labels(example, training["lossOn"])[: training["maxLength"]]
-        if any(label != IGNORED for label in labels):
-            examples.append({"input_ids": example.input_ids[: training["maxLength"]], "labels": labels})
+        examples += found
+        truncated += cut
     if rows and not examples:
         raise JobError(
             "DataInvalid",
-            f"the prompt of every row is longer than training.maxLength {training['maxLength']}; raise it",
+            "the prompt of every row is longer than training.maxLength "
+            f"{source.training['maxLength']}; raise it",
         )
     return Tokenised(examples, truncated)
-
-
-def _labels(example: Example, loss_on: str) -> list[int]:
-    if loss_on == "all":
-        return example.input_ids
-    return [
-        token if kept else IGNORED
-        for token, kept in zip(example.input_ids, example.completion_mask, strict=True)
-    ]
 
 
 def _group(row: Mapping[str, Any], column: str | None, index: int) -> str:

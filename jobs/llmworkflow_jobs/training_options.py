@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from llmworkflow_jobs import llama_factory_config
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError, unknown_name
 
@@ -15,17 +16,23 @@ _TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow"
 
 def check(config: JobConfig) -> None:
     """Raise JobError OptionInvalid for values that cannot be trained with; needs neither data nor model."""
+    if config.section["engine"] == "llamaFactory":
+        llama_factory_config.check(config)
+        return
     _check_supported(config.section)
+    _check_objective(config.section)
     _check_device(config.section, config.accelerator)
     _check_best(config.section["training"])
     worker_counts(config.section)
     if config.section["training"]["extra"]:
-        sft_arguments(config, "", evaluated=True, workers=1)
+        trl_arguments(config, "", evaluated=True, workers=1)
     _check_trackers(config.section["training"]["reportTo"])
 
 
 def artifact_kind(section: Mapping[str, Any]) -> str:
     """What the stage publishes, which is also the name of the folder that it lies in: adapter or model."""
+    if section["engine"] == "llamaFactory":
+        return "adapter" if section["config"].get("finetuning_type", "lora") == "lora" else "model"
     return "model" if section["method"] == "full" or section["export"]["merge"] else "adapter"
 
 
@@ -53,8 +60,8 @@ def gradient_accumulation_steps(section: Mapping[str, Any], workers: int) -> int
     return int(training["globalBatchSize"] // (training["perDeviceTrainBatchSize"] * workers))
 
 
-def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool, workers: int) -> dict[str, Any]:
-    """Arguments of TRL's SFTConfig, `extra` included; the training data are token ids and labels already.
+def trl_arguments(config: JobConfig, output_dir: str, evaluated: bool, workers: int) -> dict[str, Any]:
+    """Arguments of TRL's configuration for the objective, `extra` included; the training data are token ids already.
 
     `evaluated` says whether there are validation rows, `workers` how many processes train together.
     """
@@ -78,12 +85,11 @@ def sft_arguments(config: JobConfig, output_dir: str, evaluated: bool, workers: 
         "logging_steps": training["loggingSteps"],
         "report_to": training["reportTo"] or "none",
         "disable_tqdm": True,
-        "packing": training["packing"],
-        **_length_arguments(training),
+        **_objective_arguments(section),
         **_checkpoint_arguments(training, evaluated),
         **_device_arguments(config, workers),
     }
-    return {**arguments, **_extra(training["extra"], arguments)}
+    return {**arguments, **_extra(section, arguments)}
 
 
 def lora_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,14 +107,22 @@ def lora_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _length_arguments(training: Mapping[str, Any]) -> dict[str, Any]:
+def _objective_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
     """Rows come cut to maxLength, so TRL has nothing to prepare, unless it is to pack them.
 
     Validation rows stay apart, so that their loss does not depend on what is packed with what.
     """
+    training, preference = section["training"], section["preference"]
+    loss = preference["lossType"]
+    match section["objective"]:
+        case "dpo":
+            return {"max_length": None, "beta": preference["beta"], "loss_type": [loss or "sigmoid"]}
+        case "kto":
+            own = {"loss_type": loss or "kto", "train_sampling_strategy": "sequential"}
+            return {"max_length": None, "beta": preference["beta"], **own}
     if training["packing"]:
-        return {"max_length": training["maxLength"], "eval_packing": False}
-    return {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+        return {"packing": True, "max_length": training["maxLength"], "eval_packing": False}
+    return {"packing": False, "max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
 
 
 def _checkpoint_arguments(training: Mapping[str, Any], evaluated: bool) -> dict[str, Any]:
@@ -133,16 +147,21 @@ def _device_arguments(config: JobConfig, workers: int) -> dict[str, Any]:
     return arguments
 
 
-def _extra(extra: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`training.extra` with its names checked against the fields of SFTConfig."""
-    from trl import SFTConfig  # brings torch along, which takes seconds
+def _extra(section: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`training.extra` with its names checked against the fields of TRL's configuration for the objective."""
+    extra: Mapping[str, Any] = section["training"]["extra"]
+    if not extra:
+        return {}
+    from llmworkflow_jobs.trl_trainers import TOOLS  # brings torch along, which takes seconds
 
+    config = TOOLS[section["objective"]].config
+    known = config.__dataclass_fields__
     for name in extra:
         if name in arguments:
             raise JobError("OptionInvalid", f"training.extra.{name} is what another field sets; use that one")
-        if name not in SFTConfig.__dataclass_fields__:
-            known = SFTConfig.__dataclass_fields__
-            raise unknown_name("OptionInvalid", "field of TRL's SFTConfig, for training.extra", name, known)
+        if name not in known:
+            what = f"field of TRL's {config.__name__}, for training.extra"
+            raise unknown_name("OptionInvalid", what, name, known)
     return extra
 
 
@@ -150,8 +169,6 @@ def _check_supported(section: Mapping[str, Any]) -> None:
     """Refuse what the resource has fields for and this job does not do, rather than pass it over."""
     training = section["training"]
     for field, value, supported in (
-        ("engine", section["engine"], ("trl",)),
-        ("objective", section["objective"], ("sft",)),
         ("training.distributed", training["distributed"], (None,)),
         ("export.mirror", section["export"]["mirror"], (None,)),
     ):
@@ -160,6 +177,31 @@ def _check_supported(section: Mapping[str, Any]) -> None:
             raise JobError(
                 "OptionInvalid", f"fineTune.{field} is {value!r}, which is not supported; {remedy}"
             )
+
+
+def _check_objective(section: Mapping[str, Any]) -> None:
+    """Refuse what the objective cannot do, rather than pass it over."""
+    objective, training = section["objective"], section["training"]
+    if objective in ("sft", "pretrain"):
+        return
+    if training["packing"]:
+        raise JobError(
+            "OptionInvalid", f"training.packing is not possible with objective {objective}; leave it out"
+        )
+    if training["lossOn"] != "completion":
+        raise JobError(
+            "OptionInvalid",
+            f"objective {objective} compares responses, so training.lossOn has to be completion; leave it out",
+        )
+    if (
+        objective == "kto"
+        and training["perDeviceTrainBatchSize"] == 1
+        and not section["preference"]["lossType"]
+    ):
+        raise JobError(
+            "OptionInvalid",
+            "objective kto compares the rows of a batch: set training.perDeviceTrainBatchSize to 2 or more",
+        )
 
 
 def _check_device(section: Mapping[str, Any], accelerator: Mapping[str, Any] | None) -> None:

@@ -14,6 +14,9 @@ from llmworkflow_jobs import checkpoints, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.training_options import artifact_kind
 
+# The losses over the steps, one JSON object a line, in the attempt's folder.
+CURVE = "training.jsonl"
+
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".index.json")
 
 
@@ -25,7 +28,7 @@ def save(trained: PreTrainedModel | PeftModel, config: JobConfig, base: str) -> 
     if kind == "model":
         whole = _merged(trained, config, base) if isinstance(trained, PeftModel) else trained
         whole.to(model_config(config, base).dtype or torch.float32).save_pretrained(folder)
-        _copy_companions(Path(base), folder)
+        copy_companions(Path(base), folder)
     else:
         _save_adapter(trained, folder, config)
     storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
@@ -52,7 +55,7 @@ def _merged(trained: PeftModel, config: JobConfig, base: str) -> PreTrainedModel
         return PeftModel.from_pretrained(whole, adapter).merge_and_unload()
 
 
-def _copy_companions(base: Path, folder: Path) -> None:
+def copy_companions(base: Path, folder: Path) -> None:
     """Copy tokenizer, chat template and generation settings as they are: saving them anew may change them."""
     for file in base.iterdir():
         if file.is_file() and not file.name.endswith(_WEIGHTS) and file.name != "config.json":

@@ -47,7 +47,7 @@ def config(tmp_path: Path, tiny_model: Path, stage_config: Callable[..., Any]) -
 
 def losses(config: JobConfig) -> list[float]:
     """The losses of all steps of a run."""
-    curve = Path(config.output_uri.removeprefix("file://")) / trainer.CURVE
+    curve = Path(config.output_uri.removeprefix("file://")) / trainer.training_result.CURVE
     records = [json.loads(line) for line in curve.read_text().splitlines()]
     assert [record["step"] for record in records] == list(range(1, STEPS + 1))
     return [record["loss"] for record in records]

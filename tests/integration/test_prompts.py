@@ -10,8 +10,9 @@ import pytest
 
 from llmworkflow_jobs import model, rows, serving
 from llmworkflow_jobs.config import JobConfig, parse
+from llmworkflow_jobs.objectives import IGNORED
 from llmworkflow_jobs.prompt import encoder, messages_of
-from llmworkflow_jobs.training_data import IGNORED, tokenise
+from llmworkflow_jobs.training_data import tokenise
 
 pytestmark = [
     pytest.mark.integration,

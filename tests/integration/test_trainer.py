@@ -17,7 +17,7 @@ from llmworkflow_jobs import trainer
 from llmworkflow_jobs.config import JobConfig, parse
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import TrainingRows
-from llmworkflow_jobs.training_options import check, sft_arguments
+from llmworkflow_jobs.training_options import check, trl_arguments
 
 pytestmark = [
     pytest.mark.integration,
@@ -273,7 +273,7 @@ def test_long_rows_are_counted(config: Config) -> None:
 
 def test_extra_arguments_reach_trl(config: Config, tmp_path: Path) -> None:
     extra = {"adam_beta2": 0.95, "model_init_kwargs": {"attn_implementation": "eager"}}
-    arguments = sft_arguments(config(training={"extra": extra}), str(tmp_path), evaluated=False, workers=1)
+    arguments = trl_arguments(config(training={"extra": extra}), str(tmp_path), evaluated=False, workers=1)
     assert arguments.items() >= extra.items()
     run(config(training={"extra": extra, "maxSteps": 1}))
 

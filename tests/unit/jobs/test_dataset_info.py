@@ -12,7 +12,7 @@ import pytest
 from llmworkflow_jobs import inputs
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.prompt import check_row, messages_of, response_of
+from llmworkflow_jobs.prompt import check_row, messages_of, preferred_of, response_of
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.training_data import load_rows
 
@@ -135,7 +135,7 @@ def test_rows_come_in_the_columns_of_the_prompt(
         ({"columns": VIGGO | {"system": "rule"}}, {}, {}, "OptionInvalid",
          "column rule is the system, which the prompt does not read; set prompt.columns.system"),
         ({"columns": {"promt": "q"}}, {}, {}, "DataInvalid", "promt is not a column .*did you mean prompt"),
-        ({"ranking": True}, {}, {}, "OptionInvalid", "data set games: ranking is not supported"),
+        ({"ranking": True}, {}, {}, "OptionInvalid", "ranking makes pairs.*objective dpo"),
         ({"hf_hub_url": "a/b"}, {}, {}, "OptionInvalid", "hf_hub_url is not supported; name a file"),
         ({"file_name": "../rows.jsonl"}, {}, {}, "DataInvalid", "file_name is '../rows.jsonl', expected a file below"),
         ({"file_name": "gone.jsonl"}, {}, {}, "FileNotFound", "volume:data/gone.jsonl does not exist"),
@@ -190,3 +190,34 @@ def test_change_of_the_rows_is_a_change_of_the_input(
     assert inputs.digests(config)["volume:data"] != before
     with pytest.raises(JobError, match="volume:data has changed"):
         load_rows(fine_tune(data=config.section["data"], pinned={"volume:data": before}), report)
+
+
+@pytest.mark.parametrize(
+    ("entry", "row", "layout"),
+    [
+        (
+            {"columns": {"prompt": "q", "chosen": "good", "rejected": "bad"}},
+            {"q": "What is it?", "good": "A game.", "bad": "A film."},
+            "alpaca",
+        ),
+        (
+            {"formatting": "sharegpt", "columns": {"messages": "turns", "chosen": "good", "rejected": "bad"}},
+            {
+                "turns": [{"from": "human", "value": "What is it?"}],
+                "good": {"from": "gpt", "value": "A game."},
+                "bad": {"from": "gpt", "value": "A film."},
+            },
+            "messages",
+        ),
+    ],
+)
+def test_a_ranking_is_read_as_pairs(
+    fine_tune: Config, report: Report, tmp_path: Path, entry: Any, row: Any, layout: str
+) -> None:
+    write(tmp_path / "data", entry | {"ranking": True}, row)
+    prompt = fine_tune().prompt | {"format": layout}
+    source = {"uri": "volume:data", "format": None, "dataset": "games"}
+    config = fine_tune(data={"train": [source]}, prompt=prompt, objective="dpo")
+    (read,) = load_rows(config, report).train
+    assert messages_of(read, config.prompt) == [USER]
+    assert preferred_of(read, config.prompt) == ("A game.", "A film.")

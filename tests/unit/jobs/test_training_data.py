@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.objectives import IGNORED
 from llmworkflow_jobs.report import Report
-from llmworkflow_jobs.training_data import IGNORED, choose_rows, load_rows, split_rows, tokenise
+from llmworkflow_jobs.training_data import choose_rows, load_rows, split_rows, tokenise
 
 Config = Callable[..., JobConfig]
 ROW = {"instruction": "What is the name?", "input": "", "output": "name"}

@@ -16,6 +16,7 @@ from llmworkflow_jobs.training_options import (
     check,
     gradient_accumulation_steps,
     lora_arguments,
+    trl_arguments,
     worker_counts,
 )
 
@@ -48,6 +49,19 @@ def test_elastic_run_has_counts_that_share_the_batch(fine_tune: Config) -> None:
     assert worker_counts(fine_tune(training=training, workers={"min": 2, "max": 9}).section) == [2, 4, 8]
 
 
+@pytest.mark.parametrize(
+    ("objective", "loss", "expected"),
+    [("dpo", None, ["sigmoid"]), ("dpo", "ipo", ["ipo"]), ("kto", None, "kto")],
+)
+def test_preferences_have_their_own_loss(
+    fine_tune: Config, objective: str, loss: str | None, expected: Any
+) -> None:
+    config = fine_tune(objective=objective, preference={"beta": 0.3, "lossType": loss})
+    arguments = trl_arguments(config, "", evaluated=True, workers=1)
+    assert (arguments["beta"], arguments["loss_type"]) == (0.3, expected)
+    assert "packing" not in arguments
+
+
 def test_defaults_pass(fine_tune: Config) -> None:
     check(fine_tune())
     check(fine_tune(accelerator=GPU, method="qlora", training={"precision": "fp16"}))
@@ -56,8 +70,12 @@ def test_defaults_pass(fine_tune: Config) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"engine": "llamaFactory"}, "fineTune.engine is 'llamaFactory'.*use trl"),
-        ({"objective": "dpo"}, "fineTune.objective is 'dpo'.*use sft"),
+        ({"objective": "dpo", "training": {"packing": True}}, "packing is not possible with objective dpo"),
+        ({"objective": "kto", "training": {"lossOn": "all"}}, "kto compares responses, so training.lossOn"),
+        (
+            {"objective": "kto", "training": {"perDeviceTrainBatchSize": 1}},
+            "set training.perDeviceTrainBatchSize to 2",
+        ),
         ({"method": "qlora"}, "qlora needs a GPU.*or use lora"),
         ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
         ({"training": {"distributed": {"fsdp": {}}}}, "training.distributed.*leave it out"),

@@ -54,8 +54,8 @@ class Preference(SpecModel):
 
     beta: Result[Annotated[float, Field(gt=0)]] = 0.1
     """How close the tuned model stays to the base model; larger is closer."""
-    loss_type: Result[Text] = "sigmoid"
-    """The engine's name of the loss."""
+    loss_type: Result[Text | None] = None
+    """The engine's name of the loss; sigmoid for dpo and kto for kto when unset."""
 
 
 class Training(SpecModel):

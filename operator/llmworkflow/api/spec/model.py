@@ -68,9 +68,13 @@ class PromptColumns(SpecModel):
     images: Result[Text | None] = None
     """Images of a row, for models that see; none when unset."""
     chosen: Result[Text] = "chosen"
-    """Preference data: the better response."""
+    """Objective dpo: the better response; a text, a message, or a conversation that ends in it."""
     rejected: Result[Text] = "rejected"
-    """Preference data: the worse response."""
+    """Objective dpo: the worse response."""
+    label: Result[Text] = "label"
+    """Objective kto: true where the response is a good one, false where it is a bad one."""
+    text: Result[Text] = "text"
+    """Objective pretrain: the text."""
 
 
 class CustomPrompt(SpecModel):

@@ -1,0 +1,197 @@
+"""Fine-tuning by LLaMA-Factory with its own YAML, in an environment of its own; for `engine: llamaFactory`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from llmworkflow_jobs import checkpoints, llama_factory_config, model, overlay, storage, training_result
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.training_data import TrainingRows
+from llmworkflow_jobs.training_options import artifact_kind
+from llmworkflow_jobs.training_progress import Progress
+
+# The newest that runs through Ray Train, as YAML files of its time expect, and what it needs beside what the jobs have.
+_PACKAGES = (
+    "llamafactory==0.9.4",
+    "transformers==4.57.1",
+    "tokenizers==0.22.1",
+    "huggingface-hub==0.36.0",
+    "peft==0.17.1",
+    "trl==0.24.0",
+    "accelerate==1.11.0",
+    "datasets==4.0.0",
+    "fsspec==2025.3.0",
+    "dill==0.3.8",
+    "multiprocess==0.70.16",
+    "fire==0.7.1",
+    "termcolor==3.2.0",
+    "omegaconf==2.3.0",
+    "antlr4-python3-runtime==4.9.3",
+    "tyro==0.8.14",
+    "docstring-parser==0.17.0",
+    "shtab==1.7.2",
+    "hf-transfer==0.1.9",
+    "torchdata==0.11.0",
+    "matplotlib==3.10.7",
+    "contourpy==1.3.3",
+    "cycler==0.12.1",
+    "fonttools==4.60.1",
+    "kiwisolver==1.4.9",
+    "pyparsing==3.2.5",
+)
+# What it says of each log, and what it found in the end; both in its output folder.
+_LOG = "trainer_log.jsonl"
+_RESULTS = "all_results.json"
+_METRICS = {
+    "train_loss": "trainLoss",
+    "eval_loss": "evalLoss",
+    "train_runtime": "trainSeconds",
+    "train_samples_per_second": "samplesPerSecond",
+}
+_STATE = "trainer_state.json"
+_POLL_SECONDS = 0.5
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+# In its folder beside what belongs to a model.
+_LEFT_OUT = (
+    "checkpoint-*",
+    "runs",
+    "*.png",
+    "*.jsonl",
+    "*_results.json",
+    _STATE,
+    "training_args.bin",
+    "README.md",
+)
+
+
+def train(config: JobConfig, rows: TrainingRows | None, progress: Progress) -> dict[str, Any]:
+    """Train on a worker of the Ray cluster and save the result in the attempt's folder.
+
+    Without `rows` it reads the data sets that its YAML names. Returns {metrics, chatTemplateDigest, eosTokenIds}.
+    Raises JobError.
+    """
+    import ray
+    from ray.exceptions import RayTaskError
+
+    workers, accelerator = config.section["workers"], config.accelerator
+    task = ray.remote(_train).options(
+        num_returns="streaming",
+        num_cpus=workers["cpu"] or 1,
+        num_gpus=accelerator["count"] if accelerator else 0,
+        accelerator_type=accelerator["type"] if accelerator else None,
+        resources=workers["resources"] or None,
+        max_retries=0,
+    )
+    told: dict[str, Any] = {}
+    try:
+        for reference in task.remote(config, rows):
+            told = ray.get(reference)
+            if "step" in told:
+                progress(told)
+    except RayTaskError as error:
+        raise error.cause from error
+    return told
+
+
+def _train(config: JobConfig, rows: TrainingRows | None) -> Iterator[dict[str, Any]]:
+    """What it logs, as it does, and at last what `train` returns."""
+    root = checkpoints.local_root(config).parent
+    output = root / "llama-factory"
+    shutil.rmtree(output, ignore_errors=True)  # an earlier run of this attempt may have left files
+    output.mkdir(parents=True)
+    folder = model.local_folder(config)
+    document = root / "llama-factory.json"
+    arguments = llama_factory_config.arguments(config, rows, folder, output)
+    document.write_text(json.dumps(arguments, indent=2))
+    interpreter = overlay.python("llamafactory", _PACKAGES, storage.cache())
+    yield from _run([str(interpreter), "-m", "llamafactory.cli", "train", str(document)], output, config)
+    _save(output, folder, config)
+    tokenizer = model.load_tokenizer(config, folder)
+    yield {
+        "metrics": _metrics(output),
+        "chatTemplateDigest": storage.text_digest(tokenizer.chat_template),
+        "eosTokenIds": model.eos_token_ids(folder, tokenizer),
+    }
+    shutil.rmtree(output)
+
+
+def _run(command: list[str], output: Path, config: JobConfig) -> Iterator[dict[str, Any]]:
+    """Run it to its end, and yield {step, steps, loss, eval_loss} as it logs them."""
+    log = output.with_suffix(".log")
+    own = {"DISABLE_VERSION_CHECK": "1"} | ({} if config.accelerator else {"CUDA_VISIBLE_DEVICES": ""})
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT) as process,
+    ):
+        told = 0
+        while True:
+            running = process.poll() is None
+            records = _records(output / _LOG)
+            yield from records[told:]
+            told = len(records)
+            if not running:
+                break
+            time.sleep(_POLL_SECONDS)
+    print(log.read_text(), flush=True)  # noqa: T201 - into the log of the job
+    if process.returncode:
+        raise _failure(log.read_text(), process.returncode)
+
+
+def _records(log: Path) -> list[dict[str, Any]]:
+    """What it logged so far, in whole lines."""
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []
+    told = [json.loads(line) for line in lines]
+    return [
+        {"step": record["current_steps"], "steps": record["total_steps"], **_losses(record)}
+        for record in told
+        if _losses(record)
+    ]
+
+
+def _losses(record: Mapping[str, Any]) -> dict[str, float]:
+    return {key: record[key] for key in ("loss", "eval_loss") if record.get(key) is not None}
+
+
+def _failure(log: str, code: int) -> JobError:
+    """The last error of its log; a ValueError is how it refuses an argument."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    error = next((line for line in reversed(lines) if "Error: " in line), lines[-1] if lines else "nothing")
+    message = f"LLaMA-Factory ended with {code}: {error}"
+    if error.startswith("ValueError"):
+        return JobError("OptionInvalid", f"fineTune.config: {message}")
+    return JobError("InternalError", message, retryable=True)
+
+
+def _save(output: Path, base: str, config: JobConfig) -> None:
+    kind = artifact_kind(config.section)
+    folder = output.with_name(kind)
+    shutil.rmtree(folder, ignore_errors=True)
+    if kind == "adapter":
+        folder.mkdir()
+        for name in _ADAPTER:
+            shutil.copy(output / name, folder)
+        settings = json.loads((folder / _ADAPTER[0]).read_text())
+        settings["base_model_name_or_path"] = config.model["source"].removeprefix("hf://")
+        (folder / _ADAPTER[0]).write_text(json.dumps(settings, indent=2))
+    else:
+        shutil.copytree(output, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        training_result.copy_companions(Path(base), folder)
+    storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
+    history = json.loads((output / _STATE).read_text())["log_history"]
+    curve = "".join(f"{json.dumps(record)}\n" for record in history if _losses(record))
+    filesystem, path = storage.open_uri(f"{config.output_uri}/{training_result.CURVE}", config)
+    storage.write_text(filesystem, path, curve)
+
+
+def _metrics(output: Path) -> dict[str, Any]:
+    results = json.loads((output / _RESULTS).read_text())
+    steps = json.loads((output / _STATE).read_text())["global_step"]
+    return {"steps": steps} | {ours: results[name] for name, ours in _METRICS.items() if name in results}

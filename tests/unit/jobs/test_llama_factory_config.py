@@ -1,0 +1,92 @@
+"""LLaMA-Factory's own YAML: what is kept, what the workflow has in its place, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmworkflow_jobs.config import JobConfig
+from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.llama_factory_config import arguments
+from llmworkflow_jobs.training_data import TrainingRows
+from llmworkflow_jobs.training_options import artifact_kind, check
+
+Config = Callable[..., JobConfig]
+OWN = {"dataset": "viggo", "dataset_dir": "/data", "lora_rank": 8, "output_dir": "/elsewhere"}
+ROW = {"instruction": "What is the name?", "input": "", "output": "Portal"}
+
+
+@pytest.fixture
+def factory(fine_tune: Config) -> Config:
+    """A function (own, **changes) that returns the configuration of a fine-tuning by LLaMA-Factory."""
+
+    def make(own: dict[str, Any], data: Any = None, **changes: Any) -> JobConfig:
+        return fine_tune(engine="llamaFactory", config=own, data=data, **changes)
+
+    return make
+
+
+def test_the_workflow_says_where_it_runs_and_what_it_writes(factory: Config, tmp_path: Path) -> None:
+    spread = {"ray_num_workers": 4, "resources_per_worker": {"GPU": 1}, "placement_strategy": "PACK"}
+    config = factory(OWN | spread | {"trust_remote_code": True})
+    check(config)
+    called = arguments(config, None, "/model", tmp_path / "output")
+    assert not spread.keys() & called.keys()
+    assert called["lora_rank"] == 8
+    assert called["model_name_or_path"] == "/model"
+    assert called["output_dir"] == str(tmp_path / "output")
+    assert called["dataset_dir"] == "/data"
+    assert called["trust_remote_code"] is False  # as model.trustRemoteCode has it
+    assert called["use_cpu"] is True
+
+
+def test_rows_of_the_workflow_are_written_as_conversations(factory: Config, tmp_path: Path) -> None:
+    config = factory(
+        {"stage": "sft"}, data={"train": [{"uri": "volume:a"}], "validation": None, "split": None}
+    )
+    check(config)
+    called = arguments(config, TrainingRows([ROW, ROW], [ROW]), "/model", tmp_path / "output")
+    assert (called["dataset"], called["eval_dataset"]) == ("train", "validation")
+    folder = Path(called["dataset_dir"])
+    entry = json.loads((folder / "dataset_info.json").read_text())["train"]
+    rows = json.loads((folder / entry["file_name"]).read_text())
+    assert (
+        rows
+        == [
+            {
+                "messages": [
+                    {"role": "user", "content": "What is the name?"},
+                    {"role": "assistant", "content": "Portal"},
+                ]
+            }
+        ]
+        * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "changes", "message"),
+    [
+        (OWN | {"model_name_or_path": "a/b"}, {}, "model_name_or_path is a/b, while model.source"),
+        (OWN, {"workers": {"count": 2}}, "trains in one worker"),
+        (OWN, {"workers": {"min": 1, "max": 2}}, "trains in one worker"),
+        ({}, {}, "names no dataset"),
+        ({"stage": "dpo"}, {"data": {"train": []}}, "config.stage sft, which is dpo"),
+    ],
+)
+def test_what_contradicts_the_workflow_is_refused(
+    factory: Config, own: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(JobError, match=message) as caught:
+        check(factory(own, **changes))
+    assert caught.value.reason == "OptionInvalid"
+
+
+@pytest.mark.parametrize(("kind", "made"), [(None, "adapter"), ("lora", "adapter"), ("full", "model")])
+def test_what_it_makes(factory: Config, kind: str | None, made: str) -> None:
+    own = OWN | ({"finetuning_type": kind} if kind else {})
+    assert artifact_kind(factory(own).section) == made
