@@ -156,7 +156,7 @@ class ControlPlane:
             headers={"Authorization": f"Bearer {bearer}"},
             verify=ssl.create_default_context(cafile=self.certificate),
             trust_env=False,
-            timeout=30,
+            timeout=90,
             limits=_LIMITS,
         )
 

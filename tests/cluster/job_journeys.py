@@ -100,9 +100,9 @@ def pods_that_never_start(scene: Scene) -> None:
     scene.edit(tune(pendingTimeoutSeconds=5))
     failed = scene.until("tune", S.FAILED, "PendingTimeoutExceeded")
     assert failed["message"].startswith("pods were pending for 5 s")
+    scene.until_gone("tune")
     scene.cluster.kubelet.tell(scene.namespace, Runs())
     scene.edit(tune())
-    scene.ask("retry", "tune")
     scene.until("tune", S.SUCCEEDED)
 
 
@@ -189,7 +189,7 @@ def approved_run_again_and_cancelled(scene: Scene) -> None:
             lambda before=before: scene.stage("score")["revision"] != before, SECONDS, "it is run again"
         )
         scene.until("score", S.AWAITING_APPROVAL)
-        eventually(lambda: not scene.api.list("RayJob", scene.namespace), SECONDS, "the child is gone")
+        scene.until_gone("score")
     scene.ask("cancel", "score")
     scene.until("score", S.CANCELLED)
 

@@ -137,6 +137,11 @@ class Scene:
 
         return eventually(look, SECONDS, f"{self.namespace}: {stage} has its child")
 
+    def until_gone(self, stage: str) -> None:
+        """Wait until the operator, too, knows that the child of a stage is gone."""
+        what = f"{self.namespace}: {stage} has no child"
+        eventually(lambda: not self.stage(stage).get("child"), SECONDS, what)
+
     def change(self, child: Object, **change: Any) -> None:
         """Merge something into a child, as a controller would."""
         self.api.patch(child["kind"], child["metadata"]["name"], self.namespace, change)
