@@ -20,7 +20,7 @@ from .programs import Program
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 ACCOUNT, NAMESPACE = "llmworkflow-operator", "llmworkflow"
 RIGHTS = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-START_SECONDS = 60
+START_SECONDS = 180  # most of it is for a machine that is busy
 
 
 def install(api: Api) -> None:

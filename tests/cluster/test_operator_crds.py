@@ -12,9 +12,9 @@ from .conftest import KUBERAYS, OWN, OWN_CRD, Cluster, install_kuberay, started,
 from .operator_process import OperatorProcess, install
 from .workflows import NAME, begin
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
-SECONDS = 60
+SECONDS = 180
 
 
 @pytest.fixture

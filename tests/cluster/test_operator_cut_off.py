@@ -16,9 +16,9 @@ from .operator_process import OperatorProcess, install
 from .scripts import NEVER_ENDS, JobScript
 from .workflows import NAME, begin, beside, left, states, told, wait_for
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
-SECONDS = 90
+SECONDS = 240  # most of it is for a machine that is busy
 
 
 @dataclass
@@ -55,19 +55,19 @@ def test_what_happened_while_it_was_cut_off_is_caught_up_with(cluster: Cluster, 
     (before,) = uids(cluster, comes_back, "LLMWorkflow")
 
     with line.proxy.cut():
-        eventually(lambda: "standby" in line.operator.readiness(), 30, "it does not act without its lease")
+        eventually(lambda: "standby" in line.operator.readiness(), 180, "it does not act without its lease")
         cluster.dashboard.finish_jobs(ends)
         (job,) = cluster.api.list("RayJob", loses)
         cluster.api.delete("RayJob", job["metadata"]["name"], loses)
-        eventually(lambda: not cluster.api.list("RayJob", loses), 60, "the job is gone")
+        eventually(lambda: not cluster.api.list("RayJob", loses), 180, "the job is gone")
         for namespace in (goes, comes_back):
             cluster.api.delete("LLMWorkflow", NAME, namespace)
-            eventually(lambda: not left(cluster.api, namespace), 60, "nothing is left of it")  # noqa: B023
+            eventually(lambda: not left(cluster.api, namespace), 180, "nothing is left of it")  # noqa: B023
         for namespace in (loses, comes_back):
             cluster.dashboard.script_job(namespace, "tune", JobScript())
         begin(cluster, comes_back)
         delete(cluster, needed)
-        eventually(lambda: ended(cluster, ends), 60, "the job has ended")
+        eventually(lambda: ended(cluster, ends), 180, "the job has ended")
         cluster.control_plane.compact()
 
     for namespace, found in needed.items():
@@ -92,7 +92,7 @@ def test_a_watch_that_the_api_server_gives_up_is_begun_anew(
 ) -> None:
     process = line.operator.pid
     for plural in ("llmworkflows", "rayjobs", "rayservices", "configmaps"):
-        eventually(lambda: line.proxy.break_watches(plural), 30, f"{plural} are watched")  # noqa: B023
+        eventually(lambda: line.proxy.break_watches(plural), 180, f"{plural} are watched")  # noqa: B023
     begin(cluster, namespace)
     wait_for(cluster, namespace, "Ready", seconds=SECONDS)
     assert line.operator.alive

@@ -15,7 +15,7 @@ from .operator_process import MANIFESTS, OperatorProcess, install
 from .supplies import claim
 from .workflows import NAME, states, told, wait_for, workflow
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 POLICY = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
 PEOPLE = "llmworkflow-operator-"  # and a role of the cluster's own, which takes it over
@@ -53,7 +53,7 @@ def people(cluster: Cluster, namespace: str, operator: OperatorProcess) -> Itera
         }
         cluster.api.create(binding)
     with cluster.as_user("alice") as alice, cluster.as_user("bob") as bob:
-        eventually(lambda: refused(bob, namespace, "list") is None, 30, "roles are put together")
+        eventually(lambda: refused(bob, namespace, "list") is None, 180, "roles are put together")
         yield alice, bob
 
 
@@ -67,13 +67,13 @@ def test_only_who_may_approve_does_and_in_the_own_name_alone(
     bob.create(manifest)
     eventually(
         lambda: states(cluster.api, namespace).get("score") == "AwaitingApproval",
-        90,
+        240,
         f"a decision is waited for; {told(cluster.api, namespace)}",
     )
     score = stage_of(cluster, namespace, "score")
     approval = {"approve": f"score@{score['revision']}#1"}
     eventually(
-        lambda: refused(bob, namespace, "annotate", requested_by="alice"), 30, "the policy is in force"
+        lambda: refused(bob, namespace, "annotate", requested_by="alice"), 180, "the policy is in force"
     )
     assert "has to be bob" in refusal(bob, namespace, **approval, requested_by="alice")
     assert "bob needs the verb approve" in refusal(bob, namespace, **approval, requested_by="bob")
@@ -91,7 +91,7 @@ def test_only_who_may_approve_does_and_in_the_own_name_alone(
     annotate(alice, namespace, **approval, requested_by="alice", note="better than before")
     assert "of alice is yet to be carried out" in refusal(bob, namespace, retry="label#2", requested_by="bob")
     operator.start_up()
-    record = eventually(lambda: stage_of(cluster, namespace, "score").get("approval"), 60, "it is recorded")
+    record = eventually(lambda: stage_of(cluster, namespace, "score").get("approval"), 180, "it is recorded")
     assert (record["user"], record["verified"], record["approved"]) == ("alice", True, True)
     assert record["note"] == "better than before"
     annotate(bob, namespace, retry="label#3", requested_by="bob")

@@ -14,7 +14,7 @@ from .kill_proxy import KillProxy
 from .operator_process import ACCOUNT, NAMESPACE, OperatorProcess, install
 from .workflows import NAME, begin, wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 WORKFLOWS = 4  # at a time, so that the two meet at every kind of step
 LOOKS = "llmworkflow_reconcile_seconds_count"
@@ -48,7 +48,7 @@ def twins(cluster: Cluster, tmp_path: Path) -> Iterator[list[Twin]]:
     for twin in found:
         twin.operator.start_up()
     for twin in found:
-        eventually(lambda: "leader" in twin.operator.readiness(), 60, "it acts")  # noqa: B023
+        eventually(lambda: "leader" in twin.operator.readiness(), 180, "it acts")  # noqa: B023
     yield found
     for twin in found:
         twin.stop()
@@ -80,8 +80,8 @@ def test_two_that_act_make_nothing_twice_and_come_to_rest(cluster: Cluster, twin
     for namespace in namespaces:
         begin(cluster, namespace)
     for namespace in namespaces:
-        wait_for(cluster, namespace, "Ready", seconds=120)
-        eventually(lambda: not cluster.api.list("RayJob", namespace), 60, "the jobs are gone")  # noqa: B023
+        wait_for(cluster, namespace, "Ready")
+        eventually(lambda: not cluster.api.list("RayJob", namespace), 180, "the jobs are gone")  # noqa: B023
     assert all(
         len(ids) == 1 for (where, _), ids in cluster.dashboard.submissions.items() if where in namespaces
     )
@@ -92,7 +92,7 @@ def test_two_that_act_make_nothing_twice_and_come_to_rest(cluster: Cluster, twin
     before = [version(cluster, namespace) for namespace in namespaces]
     looks = [twin.operator.metric(LOOKS) for twin in twins]
     for twin, seen in zip(twins, looks, strict=True):
-        eventually(lambda: twin.operator.metric(LOOKS) >= seen + 2 * WORKFLOWS, 60, "it looks again")  # noqa: B023
+        eventually(lambda: twin.operator.metric(LOOKS) >= seen + 2 * WORKFLOWS, 180, "it looks again")  # noqa: B023
     assert [version(cluster, namespace) for namespace in namespaces] == before
 
 

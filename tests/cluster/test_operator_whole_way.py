@@ -11,7 +11,7 @@ from .conftest import Cluster
 from .operator_process import OperatorProcess, at_work
 from .workflows import NAME, begin, left, states, wait_for
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def test_four_stages_to_an_endpoint_and_nothing_left_after(
     cluster: Cluster, namespace: str, operator: OperatorProcess
 ) -> None:
     begin(cluster, namespace)
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=55s", f"llmwf/{NAME}")
     found = wait_for(cluster, namespace, "Ready")
+    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=55s", f"llmwf/{NAME}")
     status = found["status"]
     assert states(cluster.api, namespace) == {
         "tune": "Succeeded",
@@ -37,6 +37,6 @@ def test_four_stages_to_an_endpoint_and_nothing_left_after(
     assert status["stages"][1]["metrics"]["exactMatch"]["value"] == 0.81
     assert status["stages"][3]["verification"]["passed"] is True
     assert status["phase"] == "Serving"
-    eventually(lambda: not cluster.api.list("RayJob", namespace), 30, "the jobs that are done are gone")
+    eventually(lambda: not cluster.api.list("RayJob", namespace), 180, "the jobs that are done are gone")
     cluster.kubectl("-n", namespace, "delete", "llmwf", NAME, "--wait=false")
-    eventually(lambda: not left(cluster.api, namespace), 60, "nothing is left")
+    eventually(lambda: not left(cluster.api, namespace), 180, "nothing is left")
