@@ -54,10 +54,10 @@ class Executor:
         *companions, child = manifests
         refused = self._refused.setdefault(namespace, {})
         try:
-            own = [companion for companion in companions if _is_own(companion, action)]
-            await self._ensure([companion for companion in companions if companion not in own])
-            for companion in own:
-                await self._make_own(companion)
+            await self._ensure(companion for companion in companions if not _is_own(companion, action))
+            for companion in companions:
+                if _is_own(companion, action):
+                    await self._make_own(companion)
             await self._create(child)
         except ApiError as error:
             if error.status in _REFUSALS:
