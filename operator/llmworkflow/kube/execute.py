@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH, LABEL_STAGE
+from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
 from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
@@ -54,10 +54,7 @@ class Executor:
         *companions, child = manifests
         refused = self._refused.setdefault(namespace, {})
         try:
-            own = [companion for companion in companions if _is_own(companion, action)]
-            await self._ensure([companion for companion in companions if companion not in own])
-            for companion in own:
-                await self._make_own(companion)
+            await self._ensure(companions, fresh=action.kind == "RayJob")
             await self._create(child)
         except ApiError as error:
             if error.status in _REFUSALS:
@@ -128,11 +125,21 @@ class Executor:
             raise AgainError(f"{action.kind} {action.name} is gone, or another one")
         self._cache.goes(action.uid)
 
-    async def _ensure(self, companions: Iterable[JsonObject]) -> None:
-        """Have companions be as rendered: all are asked for at once, and written in order where they differ."""
-        unknown = [item for item in companions if self._applied.get(_place_of(item)) != _hash_of(item)]
+    async def _ensure(self, companions: Iterable[JsonObject], fresh: bool = False) -> None:
+        """Have companions be as rendered: all are asked for at once, and written in order where they differ.
+
+        For a fresh run the report is emptied: a run of the same attempt may have left its own.
+        """
+        unknown = [
+            item
+            for item in companions
+            if self._applied.get(_place_of(item)) != _hash_of(item) or (fresh and _is_report(item))
+        ]
         for companion, live in zip(unknown, await asyncio.gather(*map(self._get, unknown)), strict=True):
             await self._bring_about(companion, live)
+            if fresh and live and live.get("data") and _is_report(companion):
+                described = companion["metadata"]
+                await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
             if len(self._applied) >= _REMEMBERED:
                 self._applied.clear()
             self._applied[_place_of(companion)] = str(_hash_of(companion))
@@ -151,19 +158,6 @@ class Executor:
                 raise
             raise AgainError(f"{error}: the API server does not know yet what was just written") from error
 
-    async def _make_own(self, companion: JsonObject) -> None:
-        """Have what belongs to one run of a job: it is rarely there. A report that another run left is emptied."""
-        try:
-            await self._api.create(companion)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-            live, described = await self._get(companion), companion["metadata"]
-            if not _is_report(companion):
-                await self._bring_about(companion, live)
-            elif live and live.get("data"):
-                await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
-
     async def _get(self, companion: JsonObject) -> JsonObject | None:
         kind, namespace, name = _place_of(companion)
         return await self._api.get(BY_KIND[kind], namespace, name)
@@ -171,11 +165,6 @@ class Executor:
 
 def _place_of(companion: JsonObject) -> Place:
     return companion["kind"], companion["metadata"]["namespace"], companion["metadata"]["name"]
-
-
-def _is_own(companion: JsonObject, action: CreateChild) -> bool:
-    """Whether a companion belongs to one run of a job: its configuration, and the place for its report."""
-    return action.kind == "RayJob" and LABEL_STAGE in companion["metadata"]["labels"]
 
 
 def _hash_of(live: JsonObject) -> str | None:
