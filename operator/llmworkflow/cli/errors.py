@@ -25,6 +25,8 @@ def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
         except InvalidWorkflow as error:
             click.echo(str(error), err=True)
             code = BAD_INPUT
+        except BrokenPipeError:
+            raise  # of who reads on, such as `head`: click ends quietly then
         except OSError as error:
             click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
             code = BAD_INPUT

@@ -13,10 +13,10 @@ from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.run import read_workflow
-from llmworkflow.cli.status import status_of
 from llmworkflow.cli.view import columns, show
 from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
+from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
 from llmworkflow.job_code import code_files
 from llmworkflow.local.home import WorkflowHome, default_root

@@ -12,11 +12,11 @@ from rich.table import Table
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import GROUP, KIND
-from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.view import age, columns, show, tree
+from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target, Workflow
 
 WATCH_SECONDS = 1.0
@@ -61,11 +61,6 @@ def printed(resources: Sequence[JsonObject], output: str) -> str:
         resources[0] if len(resources) == 1 else {"apiVersion": "v1", "kind": "List", "items": [*resources]}
     )
     return json.dumps(content, indent=2) if output == "json" else to_yaml(content).rstrip("\n")
-
-
-def status_of(resource: JsonObject) -> LLMWorkflowStatus:
-    """The status of a resource; empty while nobody has looked at it."""
-    return LLMWorkflowStatus.model_validate(resource.get("status") or {})
 
 
 def _follow(workflow: Workflow, console: Console) -> None:

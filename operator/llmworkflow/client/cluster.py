@@ -17,6 +17,7 @@ from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.client.errors import ClientError, RefusedError
 from llmworkflow.client.forward import reached
+from llmworkflow.client.reading import status_of
 from llmworkflow.client.secrets import secret_of
 from llmworkflow.kube.resources import LLM_WORKFLOW
 
@@ -46,7 +47,7 @@ class ClusterWorkflow:
         return parse_workflow(self.resource())
 
     def status(self) -> LLMWorkflowStatus:
-        return LLMWorkflowStatus.model_validate(self.resource().get("status") or {})
+        return status_of(self.resource())
 
     def resource(self) -> JsonObject:
         found = self._api.get(self.path)

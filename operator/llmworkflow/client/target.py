@@ -20,7 +20,9 @@ def local_flag() -> str:
 
 
 @contextmanager
-def chosen(local: bool, context: str | None, namespace: str | None) -> Iterator[Cluster | Machine]:
+def chosen(
+    local: bool = False, context: str | None = None, namespace: str | None = None
+) -> Iterator[Cluster | Machine]:
     """The place that is meant, for as long as the block lasts.
 
     Raises:
