@@ -40,7 +40,8 @@ def generate(
 
     rows = _dataset(requests, model, parameters, config.section["batchSize"])
     arguments = _lora_arguments(model) | engine.arguments(config, model, config.section)
-    if engine_actor.suits(config, arguments):
+    # The limits are those of ray.data.llm's engine.
+    if engine_actor.suits(config, arguments) and not _limits(config.section["pipeline"]):
         dataset = _on_own_engines(rows, model, arguments, parameters, config)
     else:
         answered = _answer if config.section["task"] == "generate" else _pooled
