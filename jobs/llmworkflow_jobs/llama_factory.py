@@ -126,7 +126,9 @@ def _train(config: JobConfig, rows: TrainingRows | None) -> Iterator[dict[str, A
 def _run(command: list[str], output: Path, config: JobConfig) -> Iterator[dict[str, Any]]:
     """Run it to its end, and yield {step, steps, loss, eval_loss} as it logs them."""
     log = output.with_suffix(".log")
-    own = {"DISABLE_VERSION_CHECK": "1"} | ({} if config.accelerator else {"CUDA_VISIBLE_DEVICES": ""})
+    own = {"PATH": f"{Path(command[0]).parent}:{os.environ['PATH']}", "DISABLE_VERSION_CHECK": "1"}
+    if config.accelerator is None:
+        own["CUDA_VISIBLE_DEVICES"] = ""
     with (
         log.open("w") as out,
         subprocess.Popen(command, env=os.environ | own, stdout=out, stderr=subprocess.STDOUT) as process,

@@ -54,6 +54,10 @@ def _make(folder: Path, name: str, packages: Sequence[str]) -> None:
     paths = dict.fromkeys(sysconfig.get_path(scheme) for scheme in ("purelib", "platlib"))
     own = next(folder.glob("lib/python*/site-packages"))
     (own / "jobs.pth").write_text("".join(f"{path}\n" for path in paths))
+    # That of the jobs would start processes in their environment.
+    torchrun = folder / "bin" / "torchrun"
+    torchrun.write_text(f"#!{folder}/bin/python\nfrom torch.distributed.run import main\n\nmain()\n")
+    torchrun.chmod(0o755)
 
 
 def _last_line(text: str) -> str:
