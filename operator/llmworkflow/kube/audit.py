@@ -71,7 +71,9 @@ class Audit:
         query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
         while True:
             page = await self._api.list(resource, namespace, accept=METADATA.format("List"), **query)
-            found |= {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in page["items"] or ()}
+            found |= {
+                (item["metadata"]["namespace"], item["metadata"]["name"]) for item in page["items"] or ()
+            }
             query["continue"] = page["metadata"].get("continue", "")
             if not query["continue"]:
                 return found
