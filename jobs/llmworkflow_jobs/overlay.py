@@ -42,7 +42,7 @@ def python(name: str, packages: Sequence[str], cache: Path) -> Path:
 
 def _make(folder: Path, name: str, packages: Sequence[str]) -> None:
     venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
     done = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
     if done.returncode:
         raise JobError(
