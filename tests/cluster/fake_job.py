@@ -155,7 +155,8 @@ def artifact(config: JobConfig) -> dict[str, str]:
 
 def _metrics(config: JobConfig) -> Mapping[str, Any]:
     if config.stage["kind"] == "fineTune":
-        return {"trainLoss": 0.42, "evalLoss": 0.51}
+        of_pairs = {"rewardAccuracy": SCORE["value"]} if config.section["objective"] == "dpo" else {}
+        return {"trainLoss": 0.42, "evalLoss": 0.51, **of_pairs}
     asked = (config.section.get("evaluate") or {}).get("metrics", [])
     comparisons = {name: _better(told) for name, told in config.incumbents.items()}
     return {metric: SCORE | {"comparisons": comparisons} for metric in asked if isinstance(metric, str)}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from llmworkflow.local.machine import HOST, free_port
 
-from .api import Api, read_yaml
+from .api import Api, ApiError, Object, eventually, read_yaml
 from .binaries import binary, built
 from .programs import Program
 
 START_SECONDS = 60
+INSTALL_SECONDS = 180
 
 
 class KubeRay(Program):
@@ -47,4 +49,15 @@ class KubeRay(Program):
 def install_crds(api: Api) -> None:
     """Apply the definitions of KubeRay's module, server-side: they are too large for kubectl's own way."""
     for path in sorted((built("kuberay") / "crds").glob("*.yaml")):
-        api.apply(read_yaml(path))
+        eventually(partial(_applied, api, read_yaml(path)), INSTALL_SECONDS, f"{path.name} is applied")
+
+
+def _applied(api: Api, definition: Object) -> bool:
+    """Whether it went through: on a busy machine the API server itself may run out of time over its size."""
+    try:
+        api.apply(definition)
+    except ApiError as error:
+        if error.status != 504:
+            raise
+        return False
+    return True

@@ -103,13 +103,19 @@ def _supply(scene: Scene) -> None:
 def _shown(scene: Scene) -> list[str]:
     """What `kubectl get` has of a sample in the end: STAGE STATUS READY SCORE URL. Every score of the fake is 0.81."""
     stages = scene.workflow["spec"]["stages"]
-    scoring = [stage["batch"]["evaluate"] for stage in stages if stage.get("batch", {}).get("evaluate")]
-    score = [scoring[-1]["metrics"][0], "0.81"] if scoring else []
+    metrics = [metric for stage in stages for metric in _measured(stage)[:1]]
+    score = [metrics[-1], "0.81"] if metrics else []
     last, serving = stages[-1]["name"], [stage["name"] for stage in stages if "serve" in stage]
     if not serving:
         return [last, "Succeeded", "True", *score]
     url = f"http://{scene.name}-{serving[-1]}-serve-svc.{scene.namespace}.svc:8000"
     return [last, "Serving", "True", *score, url]
+
+
+def _measured(stage: Object) -> list[str]:
+    """What a stage is scored by, the gated metrics first."""
+    gated = [gate["metric"] for gate in stage.get("gates", [])]
+    return gated + stage.get("batch", {}).get("evaluate", {}).get("metrics", [])
 
 
 def _type(scene: Scene, lines: str) -> str:

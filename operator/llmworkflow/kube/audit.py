@@ -50,12 +50,16 @@ class Audit:
             await asyncio.sleep(SETTLE_SECONDS)
             self._due.clear()
             try:
-                for namespace in self._namespaces:
-                    for resource in (CONFIG_MAP, ROLE, ROLE_BINDING, NETWORK_POLICY):
-                        await self._compare(resource, namespace)
+                await self.look()
             except ApiError as error:
                 logger.warning("what stands beside children is looked for again: %s", error)
                 self._due.set()
+
+    async def look(self) -> None:
+        """Do it now."""
+        for namespace in self._namespaces:
+            for resource in (CONFIG_MAP, ROLE, ROLE_BINDING, NETWORK_POLICY):
+                await self._compare(resource, namespace)
 
     async def _compare(self, resource: Resource, namespace: str) -> None:
         there = await self._there(resource, namespace)

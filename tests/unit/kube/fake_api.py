@@ -34,7 +34,7 @@ class FakeApi:
     async def list(self, resource: Resource, namespace: str, **options: str) -> Object:
         """All of a kind, whatever is selected; of metadata alone null where there is none, as it really is."""
         found = [item for (kind, _), item in self.objects.items() if kind == resource.kind]
-        return {"items": found or None} if "accept" in options else {"items": found}
+        return {"metadata": {}, "items": found or None if "accept" in options else found}
 
     async def create(self, manifest: Object) -> Object:
         if self.refusal:
