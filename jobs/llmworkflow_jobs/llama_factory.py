@@ -137,7 +137,7 @@ def _run(command: list[str], output: Path, config: JobConfig) -> Iterator[dict[s
         while True:
             running = process.poll() is None
             records = _records(output / _LOG)
-            yield from records[told:]
+            yield from (record for record in records[told:])  # Ray sends into it, which a list cannot take
             told = len(records)
             if not running:
                 break

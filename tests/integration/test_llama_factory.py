@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # transformers' and PEFT's own, of each other
+]
 
 WAIT = 400  # seconds; the first time the environment is made
 # As users have it, with less to do; what names nodes and paths of a cluster is left out or put in its place by the job.

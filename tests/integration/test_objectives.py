@@ -95,7 +95,8 @@ def test_judgements_teach_which_responses_are_good(config: Config) -> None:
 
 def test_a_text_is_learned(config: Config) -> None:
     rows = [{"text": f"Game {number} is a game of the year. " * 8} for number in range(20)]
-    metrics, losses = run(config("pretrain", {"maxLength": 64, "packing": True}), rows[:16], rows[16:])
+    training = {"maxLength": 64, "packing": True, "maxSteps": 40}
+    metrics, losses = run(config("pretrain", training, method="full"), rows[:16], rows[16:])
     assert metrics["evalLoss"] < 0.5 * losses[0]
 
 
