@@ -1,0 +1,37 @@
+"""Where the kernel accounts for the pods of a cluster: a folder under each controller, named after the process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+_CONTROLLERS = Path("/sys/fs/cgroup")
+_PREFIX = "llmworkflow-"
+NAME = f"{_PREFIX}{os.getpid()}"
+
+
+def open_accounts() -> None:
+    """Make the folders, and remove those of processes that were killed before they could."""
+    for left in _CONTROLLERS.glob(f"*/{_PREFIX}*"):
+        if not Path("/proc", left.name.removeprefix(_PREFIX)).exists():
+            _remove(left)
+    for controller in _controllers():
+        (controller / NAME).mkdir(exist_ok=True)
+
+
+def close_accounts() -> None:
+    """Remove them; nothing runs any more."""
+    for controller in _controllers():
+        _remove(controller / NAME)
+
+
+def _controllers() -> list[Path]:
+    """Of the first version, where each has a tree of its own; else the one tree of the second."""
+    unified = (_CONTROLLERS / "cgroup.controllers").exists()
+    return [_CONTROLLERS] if unified else [path for path in _CONTROLLERS.iterdir() if not path.is_symlink()]
+
+
+def _remove(folder: Path) -> None:
+    command = ["find", folder, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
+    subprocess.run(command, check=True, timeout=60)

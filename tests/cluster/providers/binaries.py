@@ -1,0 +1,64 @@
+"""A cluster of one node from programs alone, in a cell of this machine; for root on Linux, without an engine."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from tests.cluster import images
+from tests.cluster.api import Api, condition, eventually
+from tests.cluster.control_plane import ControlPlane, Network
+from tests.cluster.programs import Program
+
+from .accounting import close_accounts, open_accounts
+from .cell import Cell
+from .node import ADDRESS, NAME, Node
+from .provider import Provider
+
+NODE_SECONDS = 120
+LOAD_SECONDS = 900
+_DOOR = Path(__file__).with_name("door.py")
+
+
+class Binaries(Provider):
+    """etcd, the control plane and a node, all of them real."""
+
+    name = "binaries"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
+
+    def create(self) -> None:
+        for package in ("containerd", "runc", "conntrack", "iptables"):
+            assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
+        open_accounts()
+        self._cell.start()
+        self.control_plane = ControlPlane(self._folder, Network(ADDRESS, tuple(self._cell.enter)))
+        port = self.control_plane.port
+        door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
+        door.start()
+        self.control_plane.start()
+        self.node = Node(self._folder, self._cell, self.kubeconfig)
+        self.node.start()
+        self.load(images.save("sandbox", self._folder))
+        self.node.join()
+        with self.control_plane.http() as client:
+            eventually(lambda: _ready(Api(client)), NODE_SECONDS, "the node is ready")
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.control_plane.kubeconfig
+
+    def load(self, archive: Path) -> None:
+        self.node.load(archive, LOAD_SECONDS)
+
+    def delete(self) -> None:
+        self._cell.stop()
+        close_accounts()
+
+
+def _ready(api: Api) -> bool:
+    node = api.get("Node", NAME)
+    return node is not None and condition(node, "Ready").get("status") == "True"
