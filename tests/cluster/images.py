@@ -27,6 +27,8 @@ STORE = CACHE / "images"
 
 # The image that each one is built from.
 BASES = {"operator": "debian", "ray-cpu": "debian", "jobs": "ray-cpu"}
+# Images of one program, by the module that it is built from.
+PROGRAMS = {"kuberay": "ray-operator", "versitygw": "versitygw"}
 
 
 def reference(name: str) -> str:

@@ -33,5 +33,5 @@ def _controllers() -> list[Path]:
 
 
 def _remove(folder: Path) -> None:
-    command = ["find", folder, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
-    subprocess.run(command, check=True, timeout=60)
+    command: list[str | Path] = ["find", folder, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
+    subprocess.run(command, check=False, timeout=60)
