@@ -36,14 +36,23 @@ def reference(name: str) -> str:
     return f"{PREFIX}/{name}:{TAG}"
 
 
-def save(name: str, folder: Path) -> Path:
-    """A docker archive of an image, which is built where it or what is in it has changed."""
+def build(name: str) -> str:
+    """Build an image where it, or what is in it, has changed; returns its digest."""
     with _lock():
         _build(name)
-        archive = folder / f"{name}.tar"
+        return _buildah("images", "--no-trunc", "--quiet", reference(name)).strip()
+
+
+@contextmanager
+def saved(name: str, folder: Path) -> Iterator[Path]:
+    """A docker archive of an image that was built, for as long as this lasts."""
+    archive = folder / f"{name}.tar"
+    try:
+        with _lock():
+            _buildah("push", reference(name), f"docker-archive:{archive}:{reference(name)}")
+        yield archive
+    finally:
         archive.unlink(missing_ok=True)
-        _buildah("push", reference(name), f"docker-archive:{archive}:{reference(name)}")
-    return archive
 
 
 def _build(name: str) -> None:
@@ -52,10 +61,9 @@ def _build(name: str) -> None:
     elif name in BASES:
         _build(BASES[name])
         _bud(name, ROOT / "images" / name / "Dockerfile", ROOT, base=BASES[name])
-    elif name == "kuberay":
-        _from_text(
-            name, 'FROM scratch\nCOPY ray-operator /manager\nENTRYPOINT ["/manager"]\n', built("kuberay")
-        )
+    elif name in PROGRAMS:
+        program = PROGRAMS[name]
+        _from_text(name, f'FROM scratch\nCOPY {program} /\nENTRYPOINT ["/{program}"]\n', built(name))
     else:
         _build_debian()
         _from_text(name, f'FROM {reference("debian")}\nCMD ["sleep", "infinity"]\n', STORE)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cluster import images
 from tests.cluster.api import Api
 from tests.cluster.providers.provider import Provider, chosen
 
@@ -40,9 +39,7 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
     try:
         provider.create()
         for name in IMAGES:
-            archive = images.save(name, folder)
-            provider.load(archive)
-            archive.unlink()
+            provider.load(name)
         with client_of(provider.kubeconfig) as client:
             api = Api(client)
             install_kuberay(api)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +18,6 @@ from .node import ADDRESS, NAME, Node
 from .provider import Provider
 
 NODE_SECONDS = 120
-LOAD_SECONDS = 900
 _DOOR = Path(__file__).with_name("door.py")
 
 
@@ -40,9 +40,9 @@ class Binaries(Provider):
         door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
         door.start()
         self.control_plane.start()
-        self.node = Node(self._folder, self._cell, self.kubeconfig)
+        self.node = Node(self._folder, self._cell, self.kubeconfig, self._images())
         self.node.start()
-        self.load(images.save("sandbox", self._folder))
+        self.load("sandbox")
         self.node.join()
         with self.control_plane.http() as client:
             eventually(lambda: _ready(Api(client)), NODE_SECONDS, "the node is ready")
@@ -51,8 +51,19 @@ class Binaries(Provider):
     def kubeconfig(self) -> Path:
         return self.control_plane.kubeconfig
 
-    def load(self, archive: Path) -> None:
-        self.node.load(archive, LOAD_SECONDS)
+    def load(self, name: str) -> None:
+        digest = images.build(name)
+        if not self.node.has(digest):
+            with images.saved(name, self._folder) as archive:
+                self.node.load(images.reference(name), digest, archive)
+
+    def _images(self) -> Path:
+        """What the nodes of this machine keep for each other, which is this one's as long as its process lives."""
+        folder = images.STORE / "node"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return folder
 
     def delete(self) -> None:
         self._cell.stop()

@@ -25,7 +25,7 @@ class Current(Provider):
     def kubeconfig(self) -> Path:
         return Path(os.environ.get(VARIABLE) or "~/.kube/config").expanduser()
 
-    def load(self, archive: Path) -> None:
+    def load(self, name: str) -> None:
         """Nothing: who owns the cluster has loaded its images."""
 
     def delete(self) -> None:

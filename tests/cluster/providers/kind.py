@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from tests.cluster import images
 from tests.cluster.binaries import binary
 
 from .provider import Provider
@@ -21,7 +22,7 @@ class Kind(Provider):
     name = "kind"
 
     def __init__(self, folder: Path) -> None:
-        self._kubeconfig = folder / "kubeconfig"
+        self._folder = folder
         self._cluster = f"llmworkflow-{uuid.uuid4().hex[:8]}"
 
     def create(self) -> None:
@@ -29,10 +30,12 @@ class Kind(Provider):
 
     @property
     def kubeconfig(self) -> Path:
-        return self._kubeconfig
+        return self._folder / "kubeconfig"
 
-    def load(self, archive: Path) -> None:
-        self._kind("load", "image-archive", str(archive), seconds=LOAD_SECONDS)
+    def load(self, name: str) -> None:
+        images.build(name)
+        with images.saved(name, self._folder) as archive:
+            self._kind("load", "image-archive", str(archive), seconds=LOAD_SECONDS)
 
     def delete(self) -> None:
         self._kind("delete", "cluster", seconds=CREATE_SECONDS)
@@ -40,5 +43,5 @@ class Kind(Provider):
     def _kind(self, *arguments: str, seconds: float) -> None:
         named = ["--name", self._cluster]
         if arguments[1] == "cluster":
-            named += ["--kubeconfig", str(self._kubeconfig)]
+            named += ["--kubeconfig", str(self.kubeconfig)]
         subprocess.run([binary("kind", "kind"), *arguments, *named], check=True, timeout=seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ NAME = "node"
 ADDRESS = "198.18.255.1"  # of the node, its API server and its DNS; a network that is set aside for tests
 PODS = "198.18.0.0/24"
 SOCKET = "unix:///run/containerd/containerd.sock"
-START_SECONDS = 60
+START_SECONDS, LOAD_SECONDS = 60, 900
+# Labels of images, in containerd's books.
+_BUILT, _STARTED = "llmworkflow.built", "llmworkflow.started"
+_LARGE = ("MiB", "GiB")
 
 # ptp and not bridge: what pods send each other is routed, so Services and network policies see all of it.
 _NETWORK: dict[str, Any] = {
@@ -36,7 +40,7 @@ _NETWORK: dict[str, Any] = {
 
 _CONTAINERD = """\
 version = 2
-root = "{folder}/containerd"
+root = "{root}"
 state = "/run/containerd"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{sandbox}"
@@ -62,11 +66,12 @@ _COREFILE = """\
 class Node:
     """The programs, in the order in which they start."""
 
-    def __init__(self, folder: Path, cell: Cell, kubeconfig: Path) -> None:
+    def __init__(self, folder: Path, cell: Cell, kubeconfig: Path, images: Path) -> None:
+        """`images` is what containerd keeps; it may be there already, and serves one node at a time."""
         self._folder = folder
         self._cell = cell
         self._kubeconfig = kubeconfig
-        self._programs: list[Program] = []
+        self._images = images
 
     def start(self) -> None:
         """Start everything; the node is ready a little later."""
@@ -74,6 +79,9 @@ class Node:
         self._file("net.d/pods.conflist", json.dumps(_NETWORK))
         containerd = self._start("containerd", "/usr/bin/containerd", "--config", self._containerd())
         containerd.wait_until(self._containerd_answers, START_SECONDS, "containerd answers")
+        for kept in self._ctr("images", "ls", "-q").split():
+            # Tell containerd's CRI of it, which at its start overlooks images without packed layers.
+            self._ctr("images", "label", kept, f"{_STARTED}={time.time_ns()}")
 
     def join(self) -> None:
         """Start what makes this a node of the cluster; the sandbox's image is there by then."""
@@ -89,18 +97,24 @@ class Node:
         self._start("kube-proxy", binary("kubernetes", "kube-proxy"), f"--config={self._proxy()}")
         self._start("coredns", binary("coredns", "coredns"), "-conf", self._corefile())
 
-    def load(self, archive: Path, seconds: float) -> None:
-        """Import an image."""
-        self._cell.run("ctr", "-n", "k8s.io", "images", "import", archive, seconds=seconds)
+    def has(self, digest: str) -> bool:
+        """Whether an image that was built is here, perhaps from another day."""
+        return bool(self._ctr("images", "ls", "-q", f'labels."{_BUILT}"=="{digest}"').strip())
 
-    def stop(self) -> None:
-        """End the programs, which leaves the pods without them."""
-        for program in reversed(self._programs):
-            program.stop()
+    def load(self, name: str, digest: str, archive: Path) -> None:
+        """Import an image, and keep its layers unpacked alone."""
+        self._ctr("images", "import", archive)
+        self._ctr("images", "label", name, f"{_BUILT}={digest}")
+        for line in self._ctr("content", "ls").splitlines()[1:]:
+            blob, size, *_ = line.split("\t")
+            if size.endswith(_LARGE):
+                self._ctr("content", "rm", blob)
+
+    def _ctr(self, *arguments: str | Path) -> str:
+        return self._cell.run("ctr", "-n", "k8s.io", *arguments, seconds=LOAD_SECONDS)
 
     def _start(self, name: str, *command: str | Path) -> Program:
         program = Program(name, [*self._cell.enter, *command], self._folder)
-        self._programs.append(program)
         program.start()
         return program
 
@@ -113,7 +127,8 @@ class Node:
 
     def _containerd(self) -> Path:
         return self._file(
-            "containerd.toml", _CONTAINERD.format(folder=self._folder, sandbox=reference("sandbox"))
+            "containerd.toml",
+            _CONTAINERD.format(folder=self._folder, root=self._images, sandbox=reference("sandbox")),
         )
 
     def _kubelet(self) -> Path:

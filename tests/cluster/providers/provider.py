@@ -30,8 +30,8 @@ class Provider(ABC):
         """The kubeconfig of someone who may do everything."""
 
     @abstractmethod
-    def load(self, archive: Path) -> None:
-        """Give its nodes the image in a docker archive."""
+    def load(self, name: str) -> None:
+        """Give its nodes an image of tests/cluster/images.py."""
 
     @abstractmethod
     def delete(self) -> None:
