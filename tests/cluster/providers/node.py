@@ -22,7 +22,7 @@ SOCKET = "unix:///run/containerd/containerd.sock"
 START_SECONDS, LOAD_SECONDS = 60, 900
 # Labels of images, in containerd's books.
 _BUILT, _STARTED = "llmworkflow.built", "llmworkflow.started"
-_LARGE = ("MiB", "GiB")
+_LARGE = ("MB", "GB")
 
 # ptp and not bridge: what pods send each other is routed, so Services and network policies see all of it.
 _NETWORK: dict[str, Any] = {
@@ -106,7 +106,7 @@ class Node:
         self._ctr("images", "import", archive)
         self._ctr("images", "label", name, f"{_BUILT}={digest}")
         for line in self._ctr("content", "ls").splitlines()[1:]:
-            blob, size, *_ = line.split("\t")
+            blob, size, *_ = line.split()
             if size.endswith(_LARGE):
                 self._ctr("content", "rm", blob)
 
