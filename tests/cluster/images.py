@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from llmworkflow import __version__
+
 from .binaries import CACHE, built
 
 ROOT = Path(__file__).parents[2]
-PREFIX, TAG = "localhost/llmworkflow", "test"
+# As the chart and the manifests name them: what is built here is what they would pull.
+PREFIX, TAG = "docker.io/llmworkflow", __version__
 CERTIFICATES = (
     "/etc/ssl/certs/ca-certificates.crt"  # those of this machine: its way to the registries may need them
 )

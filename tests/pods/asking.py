@@ -30,19 +30,3 @@ for method, url, headers, body in requests:
         codes.append(type(getattr(error, "reason", error)).__name__)
 print(json.dumps(codes))
 """
-
-# Asks one question after the other until a file appears; prints how many were answered, and what went wrong.
-LOAD = """
-import json, pathlib, time, openai
-client = openai.OpenAI(base_url=url + "/v1", api_key=key, max_retries=0, timeout=60)
-answered, failed = 0, []
-while not pathlib.Path(until).exists():
-    try:
-        client.chat.completions.create(
-            model="viggo", messages=[{"role": "user", "content": "hello"}], max_tokens=16
-        )
-        answered += 1
-    except openai.OpenAIError as error:
-        failed.append(repr(error))
-print(json.dumps({"answered": answered, "failed": failed}))
-"""

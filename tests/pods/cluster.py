@@ -118,10 +118,12 @@ class Pods:
             "exec", *stdin, "-n", namespace, pod, "--", *command, given=given, seconds=seconds
         )
 
-    def python_in(self, namespace: str, pod: str, script: str, **values: Any) -> Any:
+    def python_in(
+        self, namespace: str, pod: str, script: str, seconds: float = COMMAND_SECONDS, **values: Any
+    ) -> Any:
         """What a script prints as JSON on its last line; `values` are names that it knows."""
         known = "".join(f"{name} = {value!r}\n" for name, value in values.items())
-        printed = self.run_in(namespace, pod, "python", "-", given=(known + script).encode())
+        printed = self.run_in(namespace, pod, "python", "-", given=(known + script).encode(), seconds=seconds)
         return json.loads(printed.strip().splitlines()[-1])
 
     def diagnosis(self, namespace: str, workflow: str) -> str:

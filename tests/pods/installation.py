@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, helm, setting
 from tests.cluster.api import Api, condition, eventually
-from tests.cluster.images import PREFIX, TAG, reference
+from tests.cluster.images import reference
 from tests.cluster.kuberay import install_crds
 
 KUBERAY = "kuberay"
@@ -17,7 +17,6 @@ _LABELS = {"app.kubernetes.io/name": "kuberay-operator"}
 
 # Requests are small, so that head and worker fit on one small node beside the rest; processors are not limited there.
 JOBS = {
-    "image": reference("jobs"),
     "head": {"cpu": "200m", "memory": "4Gi", "sharedMemory": "1Gi"},
     "worker": {"cpu": "500m", "memory": "6Gi", "sharedMemory": "2Gi", "rayStartParams": {"num-cpus": "8"}},
 }
@@ -40,14 +39,8 @@ def install_kuberay(api: Api) -> None:
 
 
 def install_operator(kubeconfig: Path, api: Api, **values: Any) -> None:
-    """`helm upgrade --install`, with the image that was built here."""
-    image = {"repository": f"{PREFIX}/operator", "tag": TAG}
-    settings = {
-        "image": image,
-        "jobs": JOBS,
-        "kuberay": {"namespace": KUBERAY, "podLabels": _LABELS},
-        **values,
-    }
+    """`helm upgrade --install`, with the chart's own images, which were built here."""
+    settings = {"jobs": JOBS, **values}
     where: list[str | Path] = ["--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--create-namespace"]
     helm("upgrade", "--install", RELEASE, CHART, *where, *setting(settings))
     wait_until_available(api, NAMESPACE, f"{RELEASE}-operator")

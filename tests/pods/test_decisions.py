@@ -25,21 +25,21 @@ def namespace(pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_a_gpu_that_no_node_has_is_named_within_a_minute(pods: Pods, namespace: str) -> None:
     workflow = stages(demo_workflow(namespace), "base", ray={"accelerator": {"name": "h100"}})
-    workflow["metadata"]["name"] = "gpu"
+    workflow["metadata"]["name"] = "card"
     began = time.monotonic()
     pods.api.create(workflow)
 
     def named() -> dict[str, Any] | None:
-        found = pods.api.get("LLMWorkflow", "gpu", namespace) or {}
+        found = pods.api.get("LLMWorkflow", "card", namespace) or {}
         told = [
-            item for item in found.get("status", {}).get("stages", []) if "gpu" in (item.get("message") or "")
+            item for item in found.get("status", {}).get("stages", []) if "nvidia.com/gpu" in (item.get("message") or "")
         ]
         return told[0] if told else None
 
     told = eventually(named, DIAGNOSIS_SECONDS, "the missing GPU is named")
     print(f"after {time.monotonic() - began:.1f} s: {told['reason']}: {told['message']}")
     assert told["state"] == "Starting"
-    pods.api.delete("LLMWorkflow", "gpu", namespace)
+    pods.api.delete("LLMWorkflow", "card", namespace)
     eventually(lambda: not pods.api.list("RayCluster", namespace), SECONDS, "its pods are gone")
 
 

@@ -105,7 +105,7 @@ def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
     running = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
     assert len(running) >= 2
     for pod in running:
-        assert {found["image"] for found in pod["spec"]["containers"]} == {reference("jobs")}
+        assert {found["image"] for found in pod["spec"]["containers"]} == {reference("jobs").removeprefix("docker.io/")}
         assert not [volume for volume in pod["spec"]["volumes"] if "hostPath" in volume]
 
 
