@@ -61,6 +61,12 @@ def wait_for(
         raise AssertionError(f"{error}\n{pods.diagnosis(namespace, name)}") from None
 
 
+def stage_of(workflow: Workflow, name: str) -> dict[str, Any]:
+    """A stage of a spec."""
+    found: dict[str, Any] = next(item for item in workflow["spec"]["stages"] if item["name"] == name)
+    return found
+
+
 def stage(workflow: Workflow, name: str) -> dict[str, Any]:
     """What the status says of a stage."""
     return next(found for found in workflow["status"]["stages"] if found["name"] == name)

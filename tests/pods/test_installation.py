@@ -64,7 +64,7 @@ def available(pods: Pods) -> None:
 def typed(pods: Pods, line: str) -> None:
     """Run a line as a person would, in the checkout."""
     program, *arguments = shlex.split(line)
-    command = [binary(*PROGRAMS[program]), "--kubeconfig", str(pods.kubeconfig), *arguments]
+    command: list[str | Path] = [binary(*PROGRAMS[program]), "--kubeconfig", pods.kubeconfig, *arguments]
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, f"{line}: {done.stderr}"
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import time
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.chart.helm import NAMESPACE
+from tests.cluster.api import condition, eventually
 from tests.cluster.images import reference
 from tests.cluster.supplies import secret
 
 from .asking import STATUS, STREAM
 from .cluster import Pods
-from .demo import CLAIM, Workflow, demo_files, demo_workflow, stage, wait_for
+from .demo import CLAIM, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
+from .load import load
+from .people import decide, edit, look, state
 from .timeline import Timeline, watched
 
 KEY = "the-key-of-a-client"
@@ -105,7 +111,9 @@ def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
     running = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
     assert len(running) >= 2
     for pod in running:
-        assert {found["image"] for found in pod["spec"]["containers"]} == {reference("jobs").removeprefix("docker.io/")}
+        assert {found["image"] for found in pod["spec"]["containers"]} == {
+            reference("jobs").removeprefix("docker.io/")
+        }
         assert not [volume for volume in pod["spec"]["volumes"] if "hostPath" in volume]
 
 
@@ -120,3 +128,81 @@ def test_the_operator_is_nobody_and_writes_nothing(pods: Pods, serving: Workflow
         (container,) = pod["spec"]["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+@pytest.fixture(scope="module")
+def second(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
+    """Another adapter, edited in while the workflow is suspended, then made, and waiting for a person."""
+    changed = copy.deepcopy(serving)
+    stage_of(changed, "tune")["fineTune"]["training"]["seed"] = 1
+    stage_of(changed, "chat")["approval"] = {"required": True}
+    edit(pods, namespace, changed, suspend=True)
+    eventually(lambda: state(pods, namespace, "tune") == "Queued", 60, "it is suspended")
+    assert not pods.api.list("RayJob", namespace)
+    edit(pods, namespace, changed, suspend=False)
+
+    def waits() -> bool:
+        return stage(look(pods, namespace), "chat").get("reason") == "ApprovalRequired"
+
+    eventually(waits, SECONDS, "the second adapter waits for a person")
+    assert look(pods, namespace)["status"]["serving"] == serving["status"]["serving"]
+    return changed
+
+
+def test_a_second_adapter_is_promoted_under_load(
+    pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
+) -> None:
+    tuned = stage(look(pods, namespace), "tune")["revision"]
+    engines = ray_pods(pods, namespace)
+    with load(pods, stranger, serving["status"]["url"], KEY) as clients:
+        asked = time.time()
+        decide(pods, namespace, "approve", "chat", stage(look(pods, namespace), "chat")["revision"])
+        after = eventually(partial(serves, pods, namespace, serving), 120, "the second adapter serves")
+        verdict = time.time()
+    promoted, verified = clients.first_of(tuned) - asked, verdict - asked
+    print(f"promoted after {promoted:.1f} s, verified after {verified:.1f} s")
+    assert clients.failures == []
+    assert ray_pods(pods, namespace) == engines
+    assert after["history"][0]["revision"] == serving["status"]["serving"]["revision"]
+
+
+def test_a_rollback_loses_no_request_either(
+    pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
+) -> None:
+    before, first = look(pods, namespace), serving["status"]["serving"]["revision"]
+    tuned = stage(serving, "tune")["revision"]
+    with load(pods, stranger, serving["status"]["url"], KEY) as clients:
+        asked = time.time()
+        decide(pods, namespace, "rollback", "chat", first)
+        after = eventually(partial(serves, pods, namespace, before), 120, "the first adapter serves again")
+    print(f"rolled back after {clients.first_of(tuned) - asked:.1f} s")
+    assert clients.failures == []
+    assert (after["serving"]["revision"], after["serving"]["pinned"]) == (first, True)
+
+
+def test_what_a_gate_refuses_does_not_serve(pods: Pods, namespace: str, second: Workflow) -> None:
+    before = look(pods, namespace)["status"]["serving"]
+    stricter = copy.deepcopy(second)
+    stage_of(stricter, "score")["gates"] = [{"metric": "exactMatch", "max": 0.5}]
+    edit(pods, namespace, stricter)
+
+    ended = wait_for(pods, namespace, "Failed", seconds=120)
+
+    assert condition(ended, "Failed")["reason"] == "GateNotMet"
+    assert condition(ended, "Available")["status"] == "True"
+    assert ended["status"]["serving"]["revision"] == before["revision"]
+
+
+def serves(pods: Pods, namespace: str, before: Workflow) -> dict[str, Any] | None:
+    """The status, once something else serves than before and has proved itself."""
+    status: dict[str, Any] = look(pods, namespace)["status"]
+    changed = status["serving"]["revision"] != before["status"]["serving"]["revision"]
+    return status if changed and state(pods, namespace, "chat") == "Serving" else None
+
+
+def ray_pods(pods: Pods, namespace: str) -> set[str]:
+    """The pods of the endpoint, each with how often it was restarted."""
+    found = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
+    return {
+        f"{pod['metadata']['uid']} {pod['status']['containerStatuses'][0]['restartCount']}" for pod in found
+    }
