@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 from tests.cluster.api import condition, eventually
 
-from llmworkflow.cli.demo import CACHE
-from llmworkflow.demo import base_model, grammar
+from llmworkflow.cli.demo import fill
 
 from .cluster import Pods
 
@@ -38,9 +37,8 @@ def stages(workflow: Workflow, *names: str, **spec: Any) -> Workflow:
 
 
 def demo_files(folder: Path) -> Path:
-    """The volume's content: synthetic data, and the base model, which is made once on a machine."""
-    grammar.write_dataset(folder / "data")
-    shutil.copytree(base_model.cached(CACHE, lambda *_: None), folder / "models" / "tiny")
+    """The volume's content."""
+    fill(folder, data=None, model=None, console=Console())
     return folder
 
 

@@ -15,11 +15,8 @@ KUBERAY = "kuberay"
 READY_SECONDS = 120
 _LABELS = {"app.kubernetes.io/name": "kuberay-operator"}
 
-# Requests are small, so that head and worker fit on one small node beside the rest; processors are not limited there.
-JOBS = {
-    "head": {"cpu": "200m", "memory": "4Gi", "sharedMemory": "1Gi"},
-    "worker": {"cpu": "500m", "memory": "6Gi", "sharedMemory": "2Gi", "rayStartParams": {"num-cpus": "8"}},
-}
+# Ray pods that fit on one small node; the README's quick start takes the same file.
+VALUES = CHART.parents[1] / "manifests" / "kind" / "values.yaml"
 
 
 def install_kuberay(api: Api) -> None:
@@ -40,9 +37,8 @@ def install_kuberay(api: Api) -> None:
 
 def install_operator(kubeconfig: Path, api: Api, **values: Any) -> None:
     """`helm upgrade --install`, with the chart's own images, which were built here."""
-    settings = {"jobs": JOBS, **values}
     where: list[str | Path] = ["--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--create-namespace"]
-    helm("upgrade", "--install", RELEASE, CHART, *where, *setting(settings))
+    helm("upgrade", "--install", RELEASE, CHART, "--values", VALUES, *where, *setting(values))
     wait_until_available(api, NAMESPACE, f"{RELEASE}-operator")
 
 

@@ -31,7 +31,7 @@ class Binaries(Provider):
         self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
 
     def create(self) -> None:
-        for package in ("containerd", "runc", "conntrack", "iptables"):
+        for package in ("containerd", "runc", "conntrack", "iptables", "ipset"):
             assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
         open_accounts()
         self._cell.start()
