@@ -30,6 +30,7 @@ class Pods:
 
     api: Api
     kubeconfig: Path
+    values: dict[str, Any]
 
     @property
     def user(self) -> str:

@@ -43,7 +43,7 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
         with client_of(provider.kubeconfig) as client:
             api = Api(client)
             install_kuberay(api)
-            install_operator(provider.kubeconfig, api)
-            yield Pods(api, provider.kubeconfig)
+            install_operator(provider.kubeconfig, api, provider.values)
+            yield Pods(api, provider.kubeconfig, provider.values)
     finally:
         provider.delete()

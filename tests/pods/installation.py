@@ -35,7 +35,7 @@ def install_kuberay(api: Api) -> None:
     wait_until_available(api, KUBERAY, KUBERAY)
 
 
-def install_operator(kubeconfig: Path, api: Api, **values: Any) -> None:
+def install_operator(kubeconfig: Path, api: Api, values: dict[str, Any]) -> None:
     """`helm upgrade --install`, with the chart's own images, which were built here."""
     where: list[str | Path] = ["--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--create-namespace"]
     helm("upgrade", "--install", RELEASE, CHART, "--values", VALUES, *where, *setting(values))

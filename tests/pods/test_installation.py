@@ -33,7 +33,7 @@ def uninstalled(pods: Pods) -> Iterator[None]:
     typed(pods, UNINSTALL)
     eventually(lambda: not pods.api.list("Pod", NAMESPACE), 60, "the operator is gone")
     yield
-    install_operator(pods.kubeconfig, pods.api)
+    install_operator(pods.kubeconfig, pods.api, pods.values)
 
 
 @pytest.mark.parametrize("command", [INSTALL, UPGRADE, UNINSTALL, APPLY])

@@ -6,6 +6,7 @@ import fcntl
 import shutil
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 from tests.cluster import images
 from tests.cluster.api import Api, condition, eventually
@@ -25,6 +26,8 @@ class Binaries(Provider):
     """etcd, the control plane and a node, all of them real."""
 
     name = "binaries"
+    # Processors are not limited there, and two Ray clusters fit beside each other on two.
+    values: ClassVar[dict[str, Any]] = {"jobs.head.cpu": "200m", "jobs.worker.cpu": "500m"}
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any, ClassVar
 
 VARIABLE = "LLMWORKFLOW_CLUSTER"
 
@@ -15,6 +16,8 @@ class Provider(ABC):
     """A cluster that runs pods; KubeRay and the operator are installed by whoever uses it."""
 
     name: str
+    values: ClassVar[dict[str, Any]] = {}
+    """What the operator's chart is installed with there, beside manifests/kind/values.yaml."""
 
     @abstractmethod
     def __init__(self, folder: Path) -> None:
