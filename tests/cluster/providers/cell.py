@@ -18,7 +18,7 @@ from tests.cluster.programs import Program
 START_SECONDS, STOP_SECONDS = 20, 60
 _INIT = Path(__file__).with_name("init.py")
 _SPACES = {"net": "net", "mount": "mnt", "pid": "pid"}
-_PRIVATE = ("run", "var/log", "var/lib/cni")  # of the machine, and for the cell its own
+_PRIVATE = ("run", "var/log", "var/lib/cni", "var/tmp")  # of the machine, and for the cell its own
 
 
 class Cell:
