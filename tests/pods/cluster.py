@@ -7,7 +7,7 @@ import json
 import subprocess
 import tarfile
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Pods:
     api: Api
     kubeconfig: Path
     values: dict[str, Any]
+    namespaces: list[str] = field(default_factory=list)
 
     @property
     def user(self) -> str:
@@ -60,8 +61,17 @@ class Pods:
         """A namespace with a name of its own."""
         name = f"test-{uuid.uuid4().hex[:6]}"
         self.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        self.namespaces.append(name)
         eventually(lambda: self.api.get("ServiceAccount", "default", name), 30, f"{name} has its account")
         return name
+
+    def clean(self) -> None:
+        """Delete the namespaces that were made, with their volumes; the cluster may be somebody's."""
+        for volume in self.api.list("PersistentVolume"):
+            if volume["spec"].get("claimRef", {}).get("namespace") in self.namespaces:
+                self.api.delete("PersistentVolume", volume["metadata"]["name"])
+        for namespace in self.namespaces:
+            self.api.delete("Namespace", namespace)
 
     def make_volume(self, namespace: str, claim: str, files: Path) -> None:
         """A claim whose volume, a folder of the node, holds these files; jobs may write to it."""

@@ -44,6 +44,8 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
             api = Api(client)
             install_kuberay(api)
             install_operator(provider.kubeconfig, api, provider.values)
-            yield Pods(api, provider.kubeconfig, provider.values)
+            found = Pods(api, provider.kubeconfig, provider.values)
+            yield found
+            found.clean()
     finally:
         provider.delete()
