@@ -11,7 +11,7 @@ READY := .venv/.ready
 .PHONY: help setup demo bench-operator check format-check lint types imports generated unit test test-long test-cluster e2e format generate clean
 
 help: ## List the targets
-	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ' *:.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Fine-tune, score and serve a small model on this machine
 	llmworkflow demo
