@@ -40,13 +40,17 @@ def timeline() -> Timeline:
 
 @pytest.fixture(scope="module")
 def serving(pods: Pods, namespace: str, timeline: Timeline) -> Workflow:
-    """The demo, whose endpoint asks for a key, once it is ready."""
+    """The demo, whose endpoint asks for a key, once it is ready; it is applied suspended, and then resumed."""
     workflow = demo_workflow(namespace)
+    workflow["spec"]["suspend"] = True
     workflow["spec"]["stages"][-1]["serve"]["apiKeysFrom"] = {
         "secretKeyRef": {"name": "clients", "key": "keys"}
     }
     with watched(pods, namespace, timeline):
         pods.api.create(workflow)
+        eventually(lambda: state(pods, namespace, "base") == "Queued", 60, "it is suspended")
+        assert not pods.api.list("RayJob", namespace)
+        edit(pods, namespace, workflow, suspend=False)
         return wait_for(pods, namespace)
 
 
@@ -132,14 +136,11 @@ def test_the_operator_is_nobody_and_writes_nothing(pods: Pods, serving: Workflow
 
 @pytest.fixture(scope="module")
 def second(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
-    """Another adapter, edited in while the workflow is suspended, then made, and waiting for a person."""
+    """Another adapter, which is made beside the one that serves, and waits for a person."""
     changed = copy.deepcopy(serving)
     stage_of(changed, "tune")["fineTune"]["training"]["seed"] = 1
     stage_of(changed, "chat")["approval"] = {"required": True}
-    edit(pods, namespace, changed, suspend=True)
-    eventually(lambda: state(pods, namespace, "tune") == "Queued", 60, "it is suspended")
-    assert not pods.api.list("RayJob", namespace)
-    edit(pods, namespace, changed, suspend=False)
+    edit(pods, namespace, changed)
 
     def waits() -> bool:
         return stage(look(pods, namespace), "chat").get("reason") == "ApprovalRequired"
