@@ -15,7 +15,7 @@ from .installation import install_kuberay, install_operator
 
 HERE = Path(__file__).parent
 TEST_SECONDS = 900
-IMAGES = ("kuberay", "operator", "jobs")
+IMAGES = ("kuberay", "operator", "jobs", "versitygw")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,6 +17,7 @@ class Current(Provider):
 
     name = "current"
     kubeconfig = _KUBECONFIG
+    values = {"jobs.head.cpu": "200m", "jobs.worker.cpu": "500m"}
 
     def __init__(self, folder: Path) -> None:
         pass
