@@ -65,7 +65,7 @@ def load(pods: Pods, pod: str, url: str, key: str, clients: int = 4) -> Iterator
         )
         begun = f"until [ -e /tmp/{name}.begun ]; do sleep 0.1; done"
         try:
-            pods.run_in(pod, pod, "timeout", "60", "sh", "-c", begun)
+            pods.run_in(pod, pod, "timeout", "100", "sh", "-c", begun)
             yield found
         finally:
             pods.run_in(pod, pod, "touch", f"/tmp/{name}.enough")

@@ -22,9 +22,9 @@ def edit(pods: Pods, namespace: str, workflow: Workflow, **spec: Any) -> None:
     pods.api.patch("LLMWorkflow", workflow["metadata"]["name"], namespace, change)
 
 
-def decide(pods: Pods, namespace: str, verb: str, stage_name: str, revision: str) -> None:
+def decide(pods: Pods, namespace: str, verb: str, stage_name: str, revision: str = "") -> None:
     """Ask for something in one's own name; the API server vouches for that."""
-    value = f"{stage_name}@{revision}#{secrets.token_hex(4)}"
+    value = f"{stage_name}{revision and '@'}{revision}#{secrets.token_hex(4)}"
     notes = {f"llmworkflow.io/{verb}": value, "llmworkflow.io/requested-by": pods.user}
     pods.api.patch("LLMWorkflow", NAME, namespace, {"metadata": {"annotations": notes}})
 

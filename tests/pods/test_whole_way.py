@@ -157,7 +157,7 @@ def test_a_second_adapter_is_promoted_under_load(
     engines = ray_pods(pods, namespace)
     with load(pods, stranger, serving["status"]["url"], KEY) as clients:
         asked = time.time()
-        decide(pods, namespace, "approve", "chat", stage(look(pods, namespace), "chat")["revision"])
+        decide(pods, namespace, "approve", "chat")
         after = eventually(partial(serves, pods, namespace, serving), 120, "the second adapter serves")
         verdict = time.time()
     promoted, verified = clients.first_of(tuned) - asked, verdict - asked
