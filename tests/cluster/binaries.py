@@ -22,7 +22,6 @@ SOURCES = {
     "coredns": "github.com/coredns/coredns",
     "etcd": "go.etcd.io/etcd/server/v3",
     "kubernetes": "k8s.io/kubernetes",
-    "kuberouter": "github.com/cloudnativelabs/kube-router/v2",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
     "versitygw": "github.com/versity/versitygw",
     "helm": "helm.sh/helm/v3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -22,11 +23,19 @@ def edit(pods: Pods, namespace: str, workflow: Workflow, **spec: Any) -> None:
     pods.api.patch("LLMWorkflow", workflow["metadata"]["name"], namespace, change)
 
 
-def decide(pods: Pods, namespace: str, verb: str, stage_name: str, revision: str = "") -> None:
+def decide(pods: Pods, namespace: str, verb: str, stage_name: str, revision: str) -> None:
     """Ask for something in one's own name; the API server vouches for that."""
-    value = f"{stage_name}{revision and '@'}{revision}#{secrets.token_hex(4)}"
+    value = f"{stage_name}@{revision}#{secrets.token_hex(4)}"
     notes = {f"llmworkflow.io/{verb}": value, "llmworkflow.io/requested-by": pods.user}
     pods.api.patch("LLMWorkflow", NAME, namespace, {"metadata": {"annotations": notes}})
+
+
+def awaited(pods: Pods, namespace: str, stage_name: str) -> str:
+    """The revision that a stage asks people to approve."""
+    message = stage(look(pods, namespace), stage_name)["message"]
+    found = re.search(rf"approve {stage_name}@(\w+)", message)
+    assert found, message
+    return found[1]
 
 
 def state(pods: Pods, namespace: str, stage_name: str, name: str = NAME) -> str:

@@ -54,7 +54,6 @@ def test_deleted_pods_cost_neither_the_training_nor_a_row(pods: Pods, namespace:
 
     tuned, scored = stage(ended, "tune"), stage(ended, "score")
     print({name: metric["value"] for name, metric in tuned["metrics"].items()})
-    assert tuned["attempt"] == 2
     assert tuned["metrics"]["resumedFromStep"]["value"] >= 2 * SAVE_STEPS
     assert tuned["metrics"]["steps"]["value"] == EPOCHS * 32
     assert scored["metrics"]["exactMatch"]["value"] >= 0.9

@@ -17,7 +17,7 @@ from .asking import STATUS, STREAM
 from .cluster import Pods
 from .demo import CLAIM, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
 from .load import load
-from .people import decide, edit, look, state
+from .people import awaited, decide, edit, look, state
 from .timeline import Timeline, watched
 
 KEY = "the-key-of-a-client"
@@ -157,7 +157,7 @@ def test_a_second_adapter_is_promoted_under_load(
     engines = ray_pods(pods, namespace)
     with load(pods, stranger, serving["status"]["url"], KEY) as clients:
         asked = time.time()
-        decide(pods, namespace, "approve", "chat")
+        decide(pods, namespace, "approve", "chat", awaited(pods, namespace, "chat"))
         after = eventually(partial(serves, pods, namespace, serving), 120, "the second adapter serves")
         verdict = time.time()
     promoted, verified = clients.first_of(tuned) - asked, verdict - asked

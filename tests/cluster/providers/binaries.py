@@ -34,7 +34,7 @@ class Binaries(Provider):
         self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
 
     def create(self) -> None:
-        for package in ("containerd", "runc", "conntrack", "iptables", "ipset"):
+        for package in ("containerd", "runc", "conntrack", "iptables"):
             assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
         open_accounts()
         self._cell.start()

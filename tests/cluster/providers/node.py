@@ -1,4 +1,4 @@
-"""A node: containerd, kubelet, kube-proxy, the cluster's DNS and its firewall, as programs in a cell."""
+"""A node: containerd, kubelet, kube-proxy and the cluster's DNS, as programs in a cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from tests.cluster.binaries import binary
-from tests.cluster.control_plane import SERVICE_ADDRESSES
 from tests.cluster.images import reference
 from tests.cluster.programs import Program
 
@@ -38,18 +37,6 @@ _NETWORK: dict[str, Any] = {
         {"type": "portmap", "capabilities": {"portMappings": True}},
     ],
 }
-
-# kube-router, of which only the part that enforces network policies works here.
-_POLICIES = (
-    "--run-firewall=true",
-    "--run-router=false",
-    "--run-service-proxy=false",
-    f"--hostname-override={NAME}",
-    f"--service-cluster-ip-range={SERVICE_ADDRESSES}",
-    "--iptables-sync-period=1m",
-    "--health-port=0",
-    "--metrics-port=0",
-)
 
 _CONTAINERD = """\
 version = 2
@@ -109,7 +96,6 @@ class Node:
         )
         self._start("kube-proxy", binary("kubernetes", "kube-proxy"), f"--config={self._proxy()}")
         self._start("coredns", binary("coredns", "coredns"), "-conf", self._corefile())
-        self._start("kube-router", binary("kuberouter", "kube-router"), kubeconfig, *_POLICIES)
 
     def has(self, digest: str) -> bool:
         """Whether an image that was built is here, perhaps from another day."""
