@@ -76,8 +76,8 @@ class ControlPlane:
     def __init__(
         self,
         folder: Path,
-        network: Network = Network(),
         apiserver_flags: Mapping[str, Any] = MappingProxyType({}),
+        network: Network = Network(),
     ) -> None:
         self.folder = folder
         self._network = network

@@ -38,7 +38,7 @@ class Binaries(Provider):
             assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
         open_accounts()
         self._cell.start()
-        self.control_plane = ControlPlane(self._folder, Network(ADDRESS, tuple(self._cell.enter)))
+        self.control_plane = ControlPlane(self._folder, network=Network(ADDRESS, tuple(self._cell.enter)))
         port = self.control_plane.port
         door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
         door.start()
