@@ -8,19 +8,22 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Newer than whatever the virtual environment was made from.
 READY := .venv/.ready
 
-.PHONY: help setup demo bench-operator check format-check lint types imports generated unit test test-long test-cluster format generate clean
+.PHONY: help setup demo bench-operator check format-check lint types imports generated unit test test-long test-cluster e2e format generate clean
 
 help: ## List the targets
-	@awk -F ' *:.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ' *:.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: setup ## Fine-tune, score and serve a small model on this machine
 	llmworkflow demo
 
 test: setup ## Run the tests on this machine, with Ray and vLLM on the CPU (40 minutes)
-	pytest -m "not cluster and not long"
+	pytest -m "not cluster and not long and not pods"
 
 test-long: setup ## Run the tests that train and serve several models one after the other (half an hour)
 	pytest -m long
+
+e2e: setup ## Run real pods, on kind where a Docker engine runs, else on a cluster of programs built the first time
+	pytest tests/pods
 
 test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time
 	python -m tests.cluster.binaries

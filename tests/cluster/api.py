@@ -33,6 +33,7 @@ _GROUPS = {
     "PriorityClass": "/apis/scheduling.k8s.io/v1",
     "Lease": "/apis/coordination.k8s.io/v1",
     "Job": "/apis/batch/v1",
+    "Deployment": "/apis/apps/v1",
 }  # fmt: skip
 
 

@@ -19,11 +19,13 @@ CRDS = "config/crd/bases"  # in the module of KubeRay's operator
 
 # What each module under `modules/` is there for.
 SOURCES = {
+    "coredns": "github.com/coredns/coredns",
     "etcd": "go.etcd.io/etcd/server/v3",
     "kubernetes": "k8s.io/kubernetes",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
     "versitygw": "github.com/versity/versitygw",
     "helm": "helm.sh/helm/v3",
+    "kind": "sigs.k8s.io/kind",
 }
 # The version of Kubernetes that Helm renders for where it asks no cluster.
 _HELM_RENDERS_FOR = "helm.sh/helm/v3/pkg/chartutil.k8sVersion"

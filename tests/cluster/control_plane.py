@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane on loopback: etcd, API server, controllers and scheduler, without root."""
+"""A real Kubernetes control plane: etcd, API server, controllers and scheduler, on loopback and without root."""
 
 import secrets
 import ssl
@@ -56,13 +56,34 @@ class User:
     groups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Network:
+    """Where the programs run, and what pods know the API server by."""
+
+    address: str = HOST
+    within: tuple[str, ...] = ()
+    """What makes a command run there."""
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether real nodes are there, which need all controllers and reach the API server."""
+        return self.address != HOST
+
+
 class ControlPlane:
     """Starts and stops the programs, and hands out kubeconfigs."""
 
-    def __init__(self, folder: Path, apiserver_flags: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        apiserver_flags: Mapping[str, Any] = MappingProxyType({}),
+        network: Network = Network(),
+    ) -> None:
         self.folder = folder
+        self._network = network
         self.port, self._etcd_port = free_port(), free_port()
-        self.url = f"https://{HOST}:{self.port}"
+        # One that listens everywhere has a certificate for this name, not for the address.
+        self.url = f"https://{'localhost' if network.has_nodes else HOST}:{self.port}"
         self._users = {
             user.name: user
             for user in (
@@ -199,7 +220,8 @@ class ControlPlane:
         return self._program("kubernetes", name, name, common | flags)
 
     def _program(self, module: str, name: str, file: str, flags: dict[str, Any]) -> Program:
-        command = [binary(module, file), *(f"--{flag}={value}" for flag, value in flags.items())]
+        command: list[str | Path] = [*self._network.within, binary(module, file)]
+        command += [f"--{flag}={value}" for flag, value in flags.items()]
         return Program(name, command, self.folder)
 
     def _etcd_flags(self) -> dict[str, Any]:
@@ -215,11 +237,13 @@ class ControlPlane:
         }
 
     def _apiserver_flags(self) -> dict[str, Any]:
+        if self._network.has_nodes:
+            announced = {"bind-address": "0.0.0.0", "advertise-address": self._network.address}
+        else:  # announcing a loopback address would be refused
+            announced = {"bind-address": HOST, "advertise-address": HOST, "endpoint-reconciler-type": "none"}
         return {
             "etcd-servers": f"http://{HOST}:{self._etcd_port}",
-            "bind-address": HOST,
-            "advertise-address": HOST,
-            "endpoint-reconciler-type": "none",  # it would refuse to announce a loopback address
+            **announced,
             "secure-port": self.port,
             "cert-dir": self.folder / "certificates",
             "token-auth-file": self._tokens,
@@ -229,12 +253,13 @@ class ControlPlane:
             "service-account-signing-key-file": self._key,
             "service-cluster-ip-range": SERVICE_ADDRESSES,
             "allow-privileged": "true",
+            "kubelet-preferred-address-types": "InternalIP",  # nobody knows nodes by their names
             "profiling": "false",
         }
 
     def _controllers_flags(self) -> dict[str, Any]:
         return {
-            "controllers": ",".join(CONTROLLERS),
+            "controllers": "*" if self._network.has_nodes else ",".join(CONTROLLERS),
             "service-account-private-key-file": self._key,
             "root-ca-file": self.certificate,
             "resource-quota-sync-period": "5s",  # else a quota of a kind that is new counts nothing for minutes

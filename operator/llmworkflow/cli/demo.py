@@ -48,24 +48,37 @@ REAL_MODEL_TRAINING = {
     help="Rows of your own: jsonl with instruction, input and output.",
 )
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
+@click.option(
+    "--volume",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write what the workflow reads into this folder, for the volume of a cluster, and run nothing.",
+)
 @ends_well
-def demo(model: str | None, data: Path | None, port: int) -> int:
+def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -> int:
     """Evaluate a base model, fine-tune it, evaluate it again, serve it and ask it, on this machine.
 
     Without options it makes synthetic data and, once, a tiny base model, and needs no network.
     """
     console = Console()
     workflow = yaml.safe_load(resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text())
+    if volume:
+        fill(volume, data, model, console)
+        return 0
     volume = default_root() / "volumes" / workflow["spec"]["storage"]["volume"]["claimName"]
+    fill(volume, data, model, console)
+    file = _write_workflow(workflow, model)
+    console.print(f"The workflow is in [bold]{file}[/bold]\n", highlight=False)
+    return _run(file, port, volume / "data" / "test.jsonl", console)
+
+
+def fill(volume: Path, data: Path | None, model: str | None, console: Console) -> None:
+    """Write what the workflow reads into its volume."""
     if data is None:
         grammar.write_dataset(volume / "data")
     else:
         own_data.split(data, volume / "data")
     if model is None:
         _bring_base_model(volume / "models" / "tiny", console)
-    file = _write_workflow(workflow, model)
-    console.print(f"The workflow is in [bold]{file}[/bold]\n", highlight=False)
-    return _run(file, port, volume / "data" / "test.jsonl", console)
 
 
 def _bring_base_model(folder: Path, console: Console) -> None:

@@ -42,7 +42,7 @@ def _pods_of(namespace: str, name: str) -> JsonObject:
 class Settings(SpecModel):
     """Defaults of one installation."""
 
-    image: str = f"ghcr.io/llmworkflow/jobs:{__version__}"
+    image: str = f"llmworkflow/jobs:{__version__}"
     """Image of the Ray pods."""
     ray_version: str = RAY_VERSION
     """Version of Ray in that image."""

@@ -15,7 +15,7 @@ from llmworkflow.cli.main import COMMANDS, main
 
 from .documents import DOCUMENTS, ROOT, anchors, commands, fences, links
 
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 SHELL_TOOLS = {"helm", "kubectl", "pytest", "python"}
 
 

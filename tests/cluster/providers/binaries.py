@@ -1,0 +1,78 @@
+"""A cluster of one node from programs alone, in a cell of this machine; for root on Linux, without an engine."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tests.cluster import images
+from tests.cluster.api import Api, condition, eventually
+from tests.cluster.control_plane import ControlPlane, Network
+from tests.cluster.programs import Program
+
+from .accounting import close_accounts, open_accounts
+from .cell import Cell
+from .node import ADDRESS, NAME, Node
+from .provider import Provider
+
+NODE_SECONDS = 120
+_DOOR = Path(__file__).with_name("door.py")
+
+
+class Binaries(Provider):
+    """etcd, the control plane and a node, all of them real."""
+
+    name = "binaries"
+    # Processors are not limited there, and two Ray clusters fit beside each other on two.
+    values: ClassVar[dict[str, Any]] = {"jobs.head.cpu": "200m", "jobs.worker.cpu": "500m"}
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
+
+    def create(self) -> None:
+        for package in ("containerd", "runc", "conntrack", "iptables"):
+            assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
+        open_accounts()
+        self._cell.start()
+        self.control_plane = ControlPlane(self._folder, network=Network(ADDRESS, tuple(self._cell.enter)))
+        port = self.control_plane.port
+        door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
+        door.start()
+        self.control_plane.start()
+        self.node = Node(self._folder, self._cell, self.kubeconfig, self._images())
+        self.node.start()
+        self.load("sandbox")
+        self.node.join()
+        with self.control_plane.http() as client:
+            eventually(lambda: _ready(Api(client)), NODE_SECONDS, "the node is ready")
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.control_plane.kubeconfig
+
+    def load(self, name: str) -> None:
+        digest = images.build(name)
+        if not self.node.has(digest):
+            with images.saved(name, self._folder) as archive:
+                self.node.load(images.reference(name), digest, archive)
+
+    def _images(self) -> Path:
+        """What the nodes of this machine keep for each other, which is this one's as long as its process lives."""
+        folder = images.STORE / "node"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / ".lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return folder
+
+    def delete(self) -> None:
+        self._cell.stop()
+        close_accounts()
+
+
+def _ready(api: Api) -> bool:
+    node = api.get("Node", NAME)
+    return node is not None and condition(node, "Ready").get("status") == "True"

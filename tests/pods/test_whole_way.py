@@ -1,0 +1,209 @@
+"""The demo's workflow on real pods, from a base model that cannot do the task to an endpoint that can."""
+
+from __future__ import annotations
+
+import copy
+import time
+from functools import partial
+from typing import Any
+
+import pytest
+from tests.chart.helm import NAMESPACE
+from tests.cluster.api import condition, eventually
+from tests.cluster.images import reference
+from tests.cluster.supplies import secret
+
+from .asking import STATUS, STREAM
+from .cluster import Pods
+from .demo import CLAIM, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
+from .load import load
+from .people import awaited, decide, edit, look, state
+from .timeline import Timeline, watched
+
+KEY = "the-key-of-a-client"
+ADDED_SECONDS = 2.0  # what the operator may add, summed over the stages
+
+
+@pytest.fixture(scope="module")
+def namespace(pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A namespace with what the workflow needs."""
+    name = pods.make_namespace()
+    pods.make_volume(name, CLAIM, demo_files(tmp_path_factory.mktemp("demo")))
+    secret(pods.api, name, "clients", keys=KEY)
+    return name
+
+
+@pytest.fixture(scope="module")
+def timeline() -> Timeline:
+    return Timeline()
+
+
+@pytest.fixture(scope="module")
+def serving(pods: Pods, namespace: str, timeline: Timeline) -> Workflow:
+    """The demo, whose endpoint asks for a key, once it is ready; it is applied suspended, and then resumed."""
+    workflow = demo_workflow(namespace)
+    workflow["spec"]["suspend"] = True
+    workflow["spec"]["stages"][-1]["serve"]["apiKeysFrom"] = {
+        "secretKeyRef": {"name": "clients", "key": "keys"}
+    }
+    with watched(pods, namespace, timeline):
+        pods.api.create(workflow)
+        eventually(lambda: state(pods, namespace, "base") == "Queued", 60, "it is suspended")
+        assert not pods.api.list("RayJob", namespace)
+        edit(pods, namespace, workflow, suspend=False)
+        return wait_for(pods, namespace)
+
+
+@pytest.fixture(scope="module")
+def stranger(pods: Pods) -> str:
+    """The namespace of a pod that has nothing to do with the workflow; the pod has its name."""
+    name = pods.make_namespace()
+    pods.start_pod(name, name)
+    return name
+
+
+def test_the_tuned_model_beats_the_base(serving: Workflow) -> None:
+    base, tuned = (stage(serving, name)["metrics"]["exactMatch"] for name in ("base", "score"))
+    assert base["value"] <= 0.2
+    assert tuned["value"] >= 0.9
+    assert tuned["n"] == 200
+    assert stage(serving, "chat")["verification"]["passed"]
+
+
+def test_the_operator_adds_next_to_nothing(serving: Workflow, timeline: Timeline) -> None:
+    gaps = timeline.gaps()
+    print(f"from the end of a job to the next child: {[round(gap, 3) for gap in gaps]} s")
+    assert len(gaps) == 3
+    assert sum(gaps) <= ADDED_SECONDS
+
+
+def test_the_endpoint_answers_the_openai_client(pods: Pods, stranger: str, serving: Workflow) -> None:
+    found: dict[str, Any] = pods.python_in(
+        stranger, stranger, STREAM, url=serving["status"]["url"], key=KEY, texts=["Tell me about it."]
+    )
+    assert "viggo" in found["models"]
+    pieces, text = found["answers"][0]
+    assert pieces > 1
+    assert text
+
+
+def test_strangers_neither_ask_without_a_key_nor_run_code(
+    pods: Pods, namespace: str, stranger: str, serving: Workflow
+) -> None:
+    (ray,) = pods.api.list("RayCluster", namespace)
+    dashboard = f"http://{ray['metadata']['name']}-head-svc.{namespace}.svc:8265/api/jobs/"
+    url = f"{serving['status']['url']}/v1"
+    question = {"model": "viggo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
+    known, unknown = {"Authorization": f"Bearer {KEY}"}, {"Authorization": "Bearer guessed"}
+    requests = [
+        ["POST", f"{url}/chat/completions", known, question],
+        ["POST", f"{url}/chat/completions", {}, question],
+        ["POST", f"{url}/chat/completions", unknown, question],
+        ["GET", f"{url}/models", {}, None],
+        ["POST", dashboard, {}, {"entrypoint": "id"}],
+        ["POST", dashboard, unknown, {"entrypoint": "id"}],
+    ]
+    codes = pods.python_in(stranger, stranger, STATUS, requests=requests)
+    assert codes[:4] == [200, 401, 401, 401]
+    assert set(codes[4:]) <= {401, 403}
+
+
+def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
+    pods: Pods, namespace: str, serving: Workflow
+) -> None:
+    assert stage(serving, "chat")["state"] == "Serving"
+    running = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
+    assert len(running) >= 2
+    for pod in running:
+        assert {found["image"] for found in pod["spec"]["containers"]} == {
+            reference("jobs").removeprefix("docker.io/")
+        }
+        assert not [volume for volume in pod["spec"]["volumes"] if "hostPath" in volume]
+
+
+def test_the_operator_is_nobody_and_writes_nothing(pods: Pods, serving: Workflow) -> None:
+    assert serving["status"]["phase"] == "Serving"
+    for pod in pods.api.list("Pod", NAMESPACE):
+        name = pod["metadata"]["name"]
+        who = pods.kubectl("exec", "-n", NAMESPACE, name, "--", "id", "-u").strip()
+        assert who == "65532"
+        memory = pods.kubectl("exec", "-n", NAMESPACE, name, "--", "grep", "VmRSS", "/proc/1/status")
+        print(f"{name}: {memory.strip()}")
+        (container,) = pod["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+@pytest.fixture(scope="module")
+def second(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
+    """Another adapter, which is made beside the one that serves, and waits for a person."""
+    changed = copy.deepcopy(serving)
+    stage_of(changed, "tune")["fineTune"]["training"]["seed"] = 1
+    stage_of(changed, "chat")["approval"] = {"required": True}
+    edit(pods, namespace, changed)
+
+    def waits() -> bool:
+        return stage(look(pods, namespace), "chat").get("reason") == "ApprovalRequired"
+
+    eventually(waits, SECONDS, "the second adapter waits for a person")
+    assert look(pods, namespace)["status"]["serving"] == serving["status"]["serving"]
+    return changed
+
+
+def test_a_second_adapter_is_promoted_under_load(
+    pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
+) -> None:
+    tuned = stage(look(pods, namespace), "tune")["revision"]
+    engines = ray_pods(pods, namespace)
+    with load(pods, stranger, serving["status"]["url"], KEY) as clients:
+        asked = time.time()
+        decide(pods, namespace, "approve", "chat", awaited(pods, namespace, "chat"))
+        after = eventually(partial(serves, pods, namespace, serving), 120, "the second adapter serves")
+        verdict = time.time()
+    promoted, verified = clients.first_of(tuned) - asked, verdict - asked
+    print(f"promoted after {promoted:.1f} s, verified after {verified:.1f} s")
+    assert clients.failures == []
+    assert ray_pods(pods, namespace) == engines
+    assert after["history"][0]["revision"] == serving["status"]["serving"]["revision"]
+
+
+def test_a_rollback_loses_no_request_either(
+    pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
+) -> None:
+    before, first = look(pods, namespace), serving["status"]["serving"]["revision"]
+    tuned = stage(serving, "tune")["revision"]
+    with load(pods, stranger, serving["status"]["url"], KEY) as clients:
+        asked = time.time()
+        decide(pods, namespace, "rollback", "chat", first)
+        after = eventually(partial(serves, pods, namespace, before), 120, "the first adapter serves again")
+    print(f"rolled back after {clients.first_of(tuned) - asked:.1f} s")
+    assert clients.failures == []
+    assert (after["serving"]["revision"], after["serving"]["pinned"]) == (first, True)
+
+
+def test_what_a_gate_refuses_does_not_serve(pods: Pods, namespace: str, second: Workflow) -> None:
+    before = look(pods, namespace)["status"]["serving"]
+    stricter = copy.deepcopy(second)
+    stage_of(stricter, "score")["gates"] = [{"metric": "exactMatch", "max": 0.5}]
+    edit(pods, namespace, stricter)
+
+    ended = wait_for(pods, namespace, "Failed", seconds=120)
+
+    assert condition(ended, "Failed")["reason"] == "GateNotMet"
+    assert condition(ended, "Available")["status"] == "True"
+    assert ended["status"]["serving"]["revision"] == before["revision"]
+
+
+def serves(pods: Pods, namespace: str, before: Workflow) -> dict[str, Any] | None:
+    """The status, once something else serves than before and has proved itself."""
+    status: dict[str, Any] = look(pods, namespace)["status"]
+    changed = status["serving"]["revision"] != before["status"]["serving"]["revision"]
+    return status if changed and state(pods, namespace, "chat") == "Serving" else None
+
+
+def ray_pods(pods: Pods, namespace: str) -> set[str]:
+    """The pods of the endpoint, each with how often it was restarted."""
+    found = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
+    return {
+        f"{pod['metadata']['uid']} {pod['status']['containerStatuses'][0]['restartCount']}" for pod in found
+    }
