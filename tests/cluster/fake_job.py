@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from llmworkflow_jobs.config import JobConfig
-from llmworkflow_jobs.config_map_sink import _PATIENCE_SECONDS, _REFUSALS
+from llmworkflow_jobs.config_map_sink import _PATIENCE_SECONDS, _REFUSALS, _REFUSED_SECONDS
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import REPORT_ENV, Report
 
@@ -44,11 +44,15 @@ class HeadSink:
         """Write it, with the patience of the real sink."""
         kept = {} if json.loads(text)["state"] == "Running" else {LOG_KEY: self._log()}
         report = {"data": {REPORT_KEY: text, **kept}}
-        through_outages(
-            lambda: self._api.patch("ConfigMap", self._name, self._namespace, report),
-            seconds=_PATIENCE_SECONDS,
-            forgiven=_REFUSALS,
-        )
+
+        def write() -> None:
+            through_outages(
+                lambda: self._api.patch("ConfigMap", self._name, self._namespace, report),
+                seconds=_REFUSED_SECONDS,
+                forgiven=_REFUSALS,
+            )
+
+        through_outages(write, seconds=_PATIENCE_SECONDS)
 
 
 class FakeJob:

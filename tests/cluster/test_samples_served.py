@@ -54,7 +54,8 @@ def documents_are_followed(scene: Scene) -> None:
     """Type what README and tutorial print."""
     _supply(scene)
     looked = _type(scene, commands("docs/tutorial.md", "2. Look before anything runs"))
-    assert "llmworkflow.llmworkflow.io/viggo created (server dry run)" in looked
+    assert "viggo is valid, 3 stages" in looked
+    assert "kind: RayService" in looked
     told = _type(scene, commands("README.md", "On a cluster"))
     assert "llmworkflow.llmworkflow.io/viggo condition met" in told
     assert "Events:" in told
