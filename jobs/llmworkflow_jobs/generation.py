@@ -94,8 +94,11 @@ def _on_own_engines(
         fn_constructor_args=(model.source, arguments, parameters),
         batch_size=section["batchSize"],
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=section["concurrency"], max_tasks_in_flight_per_actor=2 * under_way),
-        max_concurrency=under_way,
+        compute=ActorPoolStrategy(
+            size=section["concurrency"],
+            max_tasks_in_flight_per_actor=2 * under_way,
+            max_concurrent_calls_per_actor=under_way,
+        ),
         max_restarts=_RESTARTS,
         num_gpus=1,
         **_placement(config),

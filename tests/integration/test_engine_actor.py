@@ -56,8 +56,7 @@ def answers(
         fn_constructor_args=(model.source, arguments, parameters),
         batch_size=None,
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=1, max_tasks_in_flight_per_actor=6),
-        max_concurrency=3,
+        compute=ActorPoolStrategy(size=1, max_tasks_in_flight_per_actor=6, max_concurrent_calls_per_actor=3),
         runtime_env={"env_vars": engine.CPU_ENVIRONMENT},
     )
     return sorted(answered.take_all(), key=lambda row: row["request_index"])
