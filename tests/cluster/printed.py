@@ -9,9 +9,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def commands(file: str, heading: str) -> str:
-    """The last block of commands in a section."""
-    _, found, section = (ROOT / file).read_text().partition(f"\n## {heading}\n")
+    """The last block of commands below a heading."""
+    _, found, section = (ROOT / file).read_text().partition(f"# {heading}\n")
     assert found, f"{file} has no section {heading}"
-    blocks = re.findall(r"```console\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    below = re.split(r"\n##+ ", section)[0]
+    blocks = re.findall(r"```console\n(.*?)```", below, re.DOTALL)
     assert blocks, f"{file}, section {heading}, prints no commands"
     return str(blocks[-1])
