@@ -12,7 +12,7 @@ import pytest
 from llmworkflow.api.status import StageState
 
 from .conftest import Cluster
-from .operator_process import OperatorProcess, install
+from .operator_process import at_work
 from .scene import Scene, Step
 
 AT_ONCE = 14  # more, and KubeRay waits for two cores for longer than it waits for a dashboard
@@ -76,22 +76,16 @@ def selected(request: pytest.FixtureRequest, journeys: Sequence[Journey]) -> Seq
 
 def play(cluster: Cluster, folder: Path, journeys: Sequence[Journey]) -> Mapping[str, Played]:
     """Play all journeys at once, with one operator; it is killed and started again between their acts."""
-    install(cluster.api)
-    operator = OperatorProcess(cluster, folder)
-    operator.start_up()
-    played = [Played(journey, Scene(cluster)) for journey in journeys]
-    try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+    with at_work(cluster, folder) as operator, ThreadPoolExecutor(AT_ONCE) as pool:
+        played = [Played(journey, Scene(cluster)) for journey in journeys]
+        _play_act(pool, played)
+        if any(one.under_way for one in played):
+            operator.kill()
             _play_act(pool, played)
-            if any(one.under_way for one in played):
-                operator.kill()
-                _play_act(pool, played)
-                operator.start_up()
-                _play_act(pool, played)
-            for one in played:
-                one.close()
-    finally:
-        operator.stop()
+            operator.start_up()
+            _play_act(pool, played)
+        for one in played:
+            one.close()
     return {one.journey.name: one for one in played}
 
 

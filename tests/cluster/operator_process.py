@@ -89,10 +89,10 @@ class OperatorProcess(Program):
 
 
 @contextmanager
-def at_work(cluster: Cluster, folder: Path) -> Iterator[OperatorProcess]:
-    """The operator, installed and started, until the block ends."""
+def at_work(cluster: Cluster, folder: Path, **options: Any) -> Iterator[OperatorProcess]:
+    """The operator, installed and started, until the block ends; `options` are those of OperatorProcess."""
     install(cluster.api)
-    operator = OperatorProcess(cluster, folder)
+    operator = OperatorProcess(cluster, folder, **options)
     try:
         operator.start_up()
         yield operator

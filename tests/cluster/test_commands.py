@@ -16,7 +16,7 @@ from .binaries import binary
 from .command import Person
 from .conftest import Cluster
 from .control_plane import ADMIN
-from .operator_process import MANIFESTS, OperatorProcess, install
+from .operator_process import MANIFESTS, OperatorProcess, at_work
 from .scripts import NEVER_ENDS
 from .supplies import claim
 from .workflows import NAME, left, wait_for, workflow
@@ -27,13 +27,8 @@ POLICIES = ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    install(cluster.api)
-    operator = OperatorProcess(cluster, tmp_path_factory.mktemp("operator"), userVerified=True)
-    try:
-        operator.start_up()
+    with at_work(cluster, tmp_path_factory.mktemp("operator"), userVerified=True) as operator:
         yield operator
-    finally:
-        operator.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from .api import Api, condition, eventually, read_yaml
 from .conftest import KUBERAYS, OWN, OWN_CRD, Cluster, install_kuberay, started, wait_until_served
-from .operator_process import OperatorProcess, install
+from .operator_process import OperatorProcess, at_work
 from .workflows import NAME, begin
 
 pytestmark = pytest.mark.timeout(900)
@@ -27,11 +27,8 @@ def bare(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def operator(bare: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install(bare.api)
-    operator = OperatorProcess(bare, tmp_path)
-    operator.start_up()
-    yield operator
-    operator.stop()
+    with at_work(bare, tmp_path) as operator:
+        yield operator
 
 
 def test_definitions_come_go_and_come_back_without_a_restart(

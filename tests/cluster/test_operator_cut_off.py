@@ -12,7 +12,7 @@ import pytest
 from .api import eventually
 from .api_proxy import ApiProxy
 from .conftest import Cluster
-from .operator_process import OperatorProcess, install
+from .operator_process import OperatorProcess, at_work
 from .scripts import NEVER_ENDS, JobScript
 from .workflows import NAME, begin, beside, left, states, told, wait_for
 
@@ -31,13 +31,10 @@ class Line:
 
 @pytest.fixture
 def line(cluster: Cluster, tmp_path: Path) -> Iterator[Line]:
-    install(cluster.api)
     proxy = ApiProxy(cluster.control_plane)
     proxy.start()
-    operator = OperatorProcess(cluster, tmp_path, server=proxy.url)
-    operator.start_up()
-    yield Line(operator, proxy)
-    operator.stop()
+    with at_work(cluster, tmp_path, server=proxy.url) as operator:
+        yield Line(operator, proxy)
     proxy.stop()
 
 

@@ -12,7 +12,7 @@ import pytest
 from .api import Object, eventually
 from .conftest import Cluster
 from .fates import NeverStarts, Runs
-from .operator_process import OperatorProcess, install
+from .operator_process import OperatorProcess, at_work
 from .scripts import DIES, NEVER_ENDS, JobScript, ServeScript
 from .workflows import NAME, begin, left, states, told, wait_for, workflow
 
@@ -65,11 +65,8 @@ POINTS = (
 
 @pytest.fixture
 def operator(cluster: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
-    install(cluster.api)
-    operator = OperatorProcess(cluster, tmp_path)
-    operator.start_up()
-    yield operator
-    operator.stop()
+    with at_work(cluster, tmp_path) as operator:
+        yield operator
 
 
 @pytest.fixture

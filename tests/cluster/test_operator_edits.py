@@ -10,7 +10,7 @@ import pytest
 
 from .api import condition, eventually
 from .conftest import Cluster
-from .operator_process import OperatorProcess, install
+from .operator_process import OperatorProcess, at_work
 from .scripts import NEVER_ENDS
 from .workflows import NAME, begin, states, told, wait_for
 
@@ -21,11 +21,8 @@ SECONDS = 240  # most of it is for a machine that is busy
 
 @pytest.fixture(scope="module")
 def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    install(cluster.api)
-    operator = OperatorProcess(cluster, tmp_path_factory.mktemp("operator"))
-    operator.start_up()
-    yield operator
-    operator.stop()
+    with at_work(cluster, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator
 
 
 def test_an_endpoint_is_put_right_and_its_engines_go_on(

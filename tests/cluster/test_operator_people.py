@@ -11,7 +11,7 @@ import yaml
 
 from .api import Api, ApiError, eventually
 from .conftest import Cluster
-from .operator_process import MANIFESTS, OperatorProcess, install
+from .operator_process import MANIFESTS, OperatorProcess, at_work
 from .supplies import claim
 from .workflows import NAME, states, told, wait_for, workflow
 
@@ -25,16 +25,13 @@ PREFIX = "llmworkflow.io/"
 @pytest.fixture
 def operator(cluster: Cluster, tmp_path: Path) -> Iterator[OperatorProcess]:
     """With what a person applies beside it: the policy, and what may be done by whom."""
-    install(cluster.api)
     shipped = list(yaml.safe_load_all((MANIFESTS / "install.yaml").read_text()))
     for manifest in shipped:
         named = manifest["metadata"]["name"]
         if manifest["kind"] in POLICY or (manifest["kind"] == "ClusterRole" and named.startswith(PEOPLE)):
             cluster.api.apply(manifest)
-    operator = OperatorProcess(cluster, tmp_path, userVerified=True)
-    operator.start_up()
-    yield operator
-    operator.stop()
+    with at_work(cluster, tmp_path, userVerified=True) as operator:
+        yield operator
     for manifest in shipped:
         if manifest["kind"] in POLICY:
             cluster.api.delete(manifest["kind"], manifest["metadata"]["name"])
