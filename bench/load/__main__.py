@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
 def _measure(place: Scene, count: int, options: argparse.Namespace, table: Table) -> None:
     table.add(*measures.idle(place))
     began = time.monotonic()
-    asyncio.run(_populate(place, count, options.samples + options.burst))
+    asyncio.run(_populate(place, count))
     table.add(Row("all of them written", f"in {time.monotonic() - began:.0f} s"))
     with operating(place) as operator:
         table.add(*measures.start_up(operator, count))
@@ -89,9 +89,9 @@ def _measure_with_foreign(place: Scene, count: int, options: argparse.Namespace,
         table.add(*measures.start_up(operator, count))
 
 
-async def _populate(place: Scene, count: int, advancing: int) -> None:
+async def _populate(place: Scene, count: int) -> None:
     async with place.connected() as api:
-        await populate(api, place.people, make_blueprint(), count, advancing)
+        await populate(api, place.people, make_blueprint(), count)
 
 
 async def _foreign(place: Scene, count: int) -> None:

@@ -17,7 +17,7 @@ from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.core.plan import plan
 from llmworkflow.core.report import parse_report
 from llmworkflow.core.revision import digest
-from llmworkflow.job_code import code_digest, code_files
+from llmworkflow.job_code import code_digest, job_code
 from llmworkflow.render.manifests import render
 from llmworkflow.render.settings import Settings
 from llmworkflow.render.stage_context import report_name
@@ -89,7 +89,7 @@ class Blueprint:
 
     def shared(self, created: JsonObject) -> list[JsonObject]:
         """What all stages of a workflow share, which the operator made before the first of them."""
-        manifests = render(parse_workflow(created), self.action, Settings(), code_files())
+        manifests = render(parse_workflow(created), self.action, Settings(), job_code())
         return [item for item in manifests if names.LABEL_STAGE not in item["metadata"]["labels"]]
 
 
@@ -140,7 +140,7 @@ class _Rehearsal:
     def _carry_out(self, action: Action) -> None:
         match action:
             case CreateChild():
-                manifest = render(self.workflow, action, Settings(), code_files())[-1]
+                manifest = render(self.workflow, action, Settings(), job_code())[-1]
                 self.manifests[action.name] = manifest
                 self.actions.append(action)
                 self.children[action.name] = _running(action, _UID.format(len(self.manifests)))

@@ -28,11 +28,9 @@ Place = tuple[str, str]
 """Workflow and stage."""
 
 
-async def populate(api: Api, people: People, blueprint: Blueprint, count: int, advancing: int) -> None:
-    """Make workflows with two running jobs each; what stages share only where another stage will come."""
-    await _all(
-        _make(api, people, blueprint, name_of(number), is_whole=number < advancing) for number in range(count)
-    )
+async def populate(api: Api, people: People, blueprint: Blueprint, count: int) -> None:
+    """Make workflows with two running jobs each, and all that stands beside those."""
+    await _all(_make(api, people, blueprint, name_of(number)) for number in range(count))
 
 
 async def add_foreign_jobs(api: Api, blueprint: Blueprint, count: int) -> None:
@@ -116,10 +114,10 @@ class StandIn:
         return self.born.setdefault(place, asyncio.get_running_loop().create_future())
 
 
-async def _make(api: Api, people: People, blueprint: Blueprint, name: str, is_whole: bool) -> None:
+async def _make(api: Api, people: People, blueprint: Blueprint, name: str) -> None:
     workflow = await asyncio.to_thread(people.create, workflow_of(name))
     copy = blueprint.copy(name, workflow["metadata"]["uid"])
-    for companion in [*copy.reports, *(blueprint.shared(workflow) if is_whole else [])]:
+    for companion in [*copy.reports, *blueprint.shared(workflow)]:
         await api.create(companion)
     uids = {job["metadata"]["name"]: await _run(api, job) for job in copy.jobs}
     for stage in copy.status["stages"]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -132,7 +134,8 @@ class FakeJob:
         module = self._entrypoint.removeprefix("python -m ")
         if not module.startswith("llmworkflow_jobs."):
             return None
-        self._files.read(f"{self._files.variables['PYTHONPATH']}/{module.replace('.', '/')}.py")
+        with zipfile.ZipFile(io.BytesIO(self._files.read(self._files.variables["PYTHONPATH"]))) as code:
+            code.getinfo(f"{module.replace('.', '/')}.py")
         return self._files.configuration()
 
     def _report(self, config: JobConfig) -> Report:

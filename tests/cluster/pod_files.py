@@ -25,13 +25,13 @@ class PodFiles:
         entries = self._pod["spec"]["containers"][0].get("env", [])
         return {entry["name"]: entry["value"] for entry in entries if "value" in entry}
 
-    def read(self, path: str) -> str:
-        """The text of a file that comes from a ConfigMap."""
+    def read(self, path: str) -> bytes:
+        """What is in a file that is mounted."""
         namespace = self._pod["metadata"]["namespace"]
-        text = mounted_file(self._pod, path, lambda kind, name: self._api.get(kind, name, namespace))
-        if text is None:
+        content = mounted_file(self._pod, path, lambda kind, name: self._api.get(kind, name, namespace))
+        if content is None:
             raise FileNotFoundError(path)
-        return text
+        return content
 
     def configuration(self) -> JobConfig:
         """The stage's configuration, as the jobs read it."""

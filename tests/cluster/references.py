@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -37,17 +38,28 @@ def missing(pod: Pod, find: Find) -> Missing | None:
     return None
 
 
-def mounted_file(pod: Pod, path: str, find: Find) -> str | None:
-    """The text of a file that the pod has from a ConfigMap; None where there is no such file."""
+def mounted_file(pod: Pod, path: str, find: Find) -> bytes | None:
+    """A file that the pod has from a ConfigMap or from its own annotations; None where there is no such file."""
+    folder, _, file = path.rpartition("/")
     for container in pod["spec"]["containers"]:
         for mount in container.get("volumeMounts", []):
-            folder = mount["mountPath"].rstrip("/") + "/"
-            if path.startswith(folder):
-                name = next((name for volume, _, name in _volumes(pod) if volume == mount["name"]), None)
-                content = (find("ConfigMap", name) if name else None) or {}
-                text: str | None = content.get("data", {}).get(path.removeprefix(folder))
-                return text
+            if folder == mount["mountPath"].rstrip("/"):
+                volume = next(item for item in pod["spec"]["volumes"] if item["name"] == mount["name"])
+                return _file_of(pod, volume, file, find)
     return None
+
+
+def _file_of(pod: Pod, volume: dict[str, Any], file: str, find: Find) -> bytes | None:
+    if "configMap" in volume:
+        content = find("ConfigMap", volume["configMap"]["name"]) or {}
+        if file in content.get("binaryData", {}):
+            return base64.b64decode(content["binaryData"][file])
+        text = content.get("data", {}).get(file)
+    else:
+        items = {item["path"]: item["fieldRef"]["fieldPath"] for item in volume["downwardAPI"]["items"]}
+        annotations = pod["metadata"].get("annotations", {})
+        text = annotations.get(items[file].removeprefix("metadata.annotations['").removesuffix("']"))
+    return None if text is None else text.encode()
 
 
 def _volumes(pod: Pod) -> Iterator[tuple[str, str, str]]:

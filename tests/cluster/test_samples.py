@@ -11,7 +11,7 @@ import pytest
 
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.core.report import JobReport, parse_report
-from llmworkflow.job_code import code_files
+from llmworkflow.job_code import job_code
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings
 
@@ -40,7 +40,7 @@ class Run:
         path = next(path for path in SAMPLES if path.stem == name)
         created = cluster.api.create(document(path, self.namespace))
         self.uid = created["metadata"]["uid"]
-        self.manifests = render_all(parse_workflow(created), Settings(), code_files())
+        self.manifests = render_all(parse_workflow(created), Settings(), job_code())
 
     def apply(self) -> None:
         for manifest in self.manifests:

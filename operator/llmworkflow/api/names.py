@@ -20,6 +20,7 @@ ANNOTATION_SETTINGS = (
 ANNOTATION_CLUSTER = (
     f"{DOMAIN}/cluster"  # digest of what an endpoint's Ray cluster is made of, to leave it as it is
 )
+ANNOTATION_CONFIG = f"{DOMAIN}/config"  # what the jobs or engines in a pod are told
 ANNOTATION_USER = f"{DOMAIN}/requested-by"  # user of an action, vouched for by the admission policy
 ANNOTATION_NOTE = f"{DOMAIN}/note"  # why a person acted as they did, in their words
 ANNOTATION_SUSPENDED_BY = (

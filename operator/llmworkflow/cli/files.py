@@ -18,7 +18,7 @@ from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
-from llmworkflow.job_code import code_files
+from llmworkflow.job_code import job_code
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings
@@ -53,7 +53,7 @@ def validate(file: Path) -> None:
 @ends_well
 def render(file: Path) -> None:
     """Print the Kubernetes manifests that the operator makes from FILE."""
-    manifests = render_all(load_valid_workflow(file, local=False), Settings(), code_files())
+    manifests = render_all(load_valid_workflow(file, local=False), Settings(), job_code())
     click.echo(to_yaml(*manifests), nl=False)
 
 

@@ -190,5 +190,5 @@ def _made_of(service: JsonObject) -> str | None:
 
 
 def _is_report(companion: JsonObject) -> bool:
-    """The one ConfigMap without content: its content is the jobs'."""
-    return companion["kind"] == "ConfigMap" and "data" not in companion
+    """The one ConfigMap that changes: its content is the jobs'."""
+    return companion["kind"] == "ConfigMap" and not companion.get("immutable")

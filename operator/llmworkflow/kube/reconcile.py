@@ -18,7 +18,7 @@ from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Pla
 from llmworkflow.core.conditions import stalled
 from llmworkflow.core.observation import Observed
 from llmworkflow.core.plan import plan
-from llmworkflow.job_code import code_files
+from llmworkflow.job_code import job_code
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Key
 from llmworkflow.kube.client import Api
@@ -175,7 +175,7 @@ class Reconciler:
     ) -> list[JsonObject]:
         image = planned.status.resolved.image or self._settings.jobs.image
         settings = self._settings.jobs.model_copy(update={"image": image})
-        return render(workflow, action, settings, code_files())
+        return render(workflow, action, settings, job_code())
 
     async def _write(self, key: Key, live: JsonObject, before: LLMWorkflowStatus, planned: Plan) -> float:
         """Write the status if it changed; returns after how many seconds a quiet change is to be written."""

@@ -1,15 +1,13 @@
-"""What the children of a workflow need beside them: code, configurations, places for reports, a closed network."""
+"""What the children of a workflow need beside them: code, places for reports, a closed network."""
 
-import json
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import ANNOTATION_SPEC_HASH
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.revision import digest
 from llmworkflow.render.ray_settings import chosen_ray
-from llmworkflow.render.settings import Settings
+from llmworkflow.render.settings import CODE_FILE, JobCode, Settings
 from llmworkflow.render.stage_context import (
     CLOSED,
     StageContext,
@@ -23,12 +21,12 @@ from llmworkflow.render.stage_context import (
 from llmworkflow.render.templating import render_template
 
 
-def job_code_name(workflow: LLMWorkflow, code: Mapping[str, str]) -> str:
+def job_code_name(workflow: LLMWorkflow, code: JobCode) -> str:
     """Name of the ConfigMap with the job code: another content has another name."""
-    return f"{workflow.metadata.name}-jobs-{digest([workflow.metadata.uid, _digest_of(tuple(code.items()))])}"
+    return f"{workflow.metadata.name}-jobs-{digest([workflow.metadata.uid, code.digest])}"
 
 
-def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, str]) -> Iterator[JsonObject]:
+def of_workflow(workflow: LLMWorkflow, settings: Settings, code: JobCode) -> Iterator[JsonObject]:
     """What all stages share: the job code, leave for the heads to write reports, and the closed network.
 
     The role comes first and who has it last: an API server knows a new role a moment later only.
@@ -48,9 +46,8 @@ def of_workflow(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, st
         yield _shared(workflow, "role-binding", name, role=name, accounts=accounts, namespace=namespace)
 
 
-def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
-    """What one stage needs: its configuration, and a place for its reports or an open port for its clients."""
-    yield _own(context, "stage-config", context.config, config=json.dumps(config, indent=1))
+def of_stage(context: StageContext) -> Iterator[JsonObject]:
+    """What one stage needs: a place for its reports, or an open port for its clients."""
     if context.stage.serve is None:
         yield _own(context, "report", report_name(context.workflow, context.stage.name))
     elif context.settings.network_policy:
@@ -59,11 +56,12 @@ def of_stage(context: StageContext, config: JsonObject) -> Iterator[JsonObject]:
         yield _own(context, "endpoint-policy", name, labels=context.selector, clients=clients)
 
 
-def _job_code(workflow: LLMWorkflow, code: Mapping[str, str]) -> JsonObject:
+def _job_code(workflow: LLMWorkflow, code: JobCode) -> JsonObject:
     """Long, and the same for all but its name: its digest is made of the code's, which is known."""
     named = metadata(workflow, job_code_name(workflow, code), workflow_labels(workflow))
-    annotations = {ANNOTATION_SPEC_HASH: digest([named, _digest_of(tuple(code.items()))])}
-    return render_template("job-code", metadata=named | {"annotations": annotations}, files=dict(code))
+    annotations = {ANNOTATION_SPEC_HASH: digest([named, code.digest])}
+    described = named | {"annotations": annotations}
+    return render_template("job-code", metadata=described, file=CODE_FILE, archive=code.archive)
 
 
 def _reporting_accounts(workflow: LLMWorkflow) -> list[str]:
@@ -82,9 +80,3 @@ def _shared(workflow: LLMWorkflow, template: str, name: str, **values: object) -
 
 def _own(context: StageContext, template: str, name: str, **values: object) -> JsonObject:
     return render_template(template, metadata=metadata(context.workflow, name, context.selector), **values)
-
-
-@lru_cache(maxsize=4)
-def _digest_of(files: tuple[tuple[str, str], ...]) -> str:
-    """Digest of the job code, of which a process has one."""
-    return digest(dict(files))

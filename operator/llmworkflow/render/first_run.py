@@ -1,6 +1,6 @@
 """What a workflow would create if every stage ran for the first time, and succeeded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.stage import Stage
@@ -12,12 +12,12 @@ from llmworkflow.core.graph import references, replayed
 from llmworkflow.core.revision import revisions
 from llmworkflow.core.revision import settings as settings_digest
 from llmworkflow.render.manifests import render
-from llmworkflow.render.settings import Settings
+from llmworkflow.render.settings import JobCode, Settings
 
 ATTEMPT = 1
 
 
-def render_all(workflow: LLMWorkflow, settings: Settings, code: Mapping[str, str]) -> list[JsonObject]:
+def render_all(workflow: LLMWorkflow, settings: Settings, code: JobCode) -> list[JsonObject]:
     """The manifests of all stages, each object once; what earlier stages will have made is still unknown in them.
 
     Raises:

@@ -1,19 +1,20 @@
 """All that is created for one child, in the order of its creation: what the child refers to comes first."""
 
-from collections.abc import Mapping
+import json
 
 from llmworkflow.api import names
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.core.actions import ApplyService, CreateChild
+from llmworkflow.core.actions import ApplyService, CreateChild, Work
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.core.revision import digest
 from llmworkflow.render import engines
 from llmworkflow.render.cluster import ray_cluster
 from llmworkflow.render.companions import job_code_name, of_stage, of_workflow
+from llmworkflow.render.errors import RenderError
 from llmworkflow.render.serve_config import serve_config
-from llmworkflow.render.settings import CONFIG_PATH, STORAGE_PATH, Settings
+from llmworkflow.render.settings import CONFIG_PATH, STORAGE_PATH, JobCode, Settings
 from llmworkflow.render.stage_config import stage_config
 from llmworkflow.render.stage_context import StageContext, metadata
 from llmworkflow.render.templating import as_json, render_template
@@ -26,28 +27,30 @@ ENTRYPOINTS = {
 
 _EVERYWHERE = ("0.0.0.0", 8000)  # noqa: S104  the endpoint is meant to be reached from other pods
 
+_LONGEST_CONFIG = 100_000  # the annotations of a pod hold 256 KiB in all
+
 INITIALIZING_TIMEOUT = (
     "ray.io/initializing-timeout"  # KubeRay's annotation; a service that exceeds it is dead
 )
 
 
 def render(
-    workflow: LLMWorkflow, action: CreateChild | ApplyService, settings: Settings, code: Mapping[str, str]
+    workflow: LLMWorkflow, action: CreateChild | ApplyService, settings: Settings, code: JobCode
 ) -> list[JsonObject]:
     """The manifests that carry out an action; the child itself is the last one.
 
-    `code` is the job code, text by name of the file. Everything but a RayJob may be applied again at any time.
+    Everything but a RayJob may be applied again at any time.
 
     Raises:
         RenderError: the stage asks for what the installation or this version does not have.
     """
-    work, serves = action.work, action.work.kind == "serve"
+    work = action.work
     workflow = workflow_for(workflow, work)
-    config = stage_config(workflow, work, storage_uri(workflow), settings)
-    config_name = f"{action.name}-{digest(config) if serves else 'config'}"
-    context = StageContext(workflow, work, settings, job_code_name(workflow, code), config_name)
-    child = _ray_service(context, action.name) if serves else _ray_job(context, action.name)
-    companions = [*of_workflow(workflow, settings, code), *of_stage(context, config)]
+    context = StageContext(
+        workflow, work, settings, job_code_name(workflow, code), _config(workflow, work, settings)
+    )
+    child = _ray_service(context, action.name) if work.kind == "serve" else _ray_job(context, action.name)
+    companions = [*of_workflow(workflow, settings, code), *of_stage(context)]
     return [_with_spec_hash(manifest) for manifest in [*companions, child]]
 
 
@@ -55,6 +58,17 @@ def storage_uri(workflow: LLMWorkflow) -> str:
     """Where the pods find the storage."""
     storage = workflow.spec.storage
     return f"file://{STORAGE_PATH}" if storage.volume else str(storage.uri)
+
+
+def _config(workflow: LLMWorkflow, work: Work, settings: Settings) -> str:
+    """What the pods of a stage are told."""
+    text = json.dumps(stage_config(workflow, work, storage_uri(workflow), settings), indent=1)
+    if len(text) > _LONGEST_CONFIG:
+        raise RenderError(
+            f"stage {work.stage}: its configuration has {len(text):,} characters, and pods are told at most"
+            f" {_LONGEST_CONFIG:,}; put long texts and schemas into files of the storage"
+        )
+    return text
 
 
 def _ray_job(context: StageContext, name: str) -> JsonObject:

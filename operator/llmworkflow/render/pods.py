@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import ANNOTATION_CONFIG
 from llmworkflow.api.spec.common import Accelerator, Resources
 from llmworkflow.render.environment import environment, environment_from
 from llmworkflow.render.merge import merged
@@ -66,11 +67,12 @@ def _pod(
     **values: Any,
 ) -> JsonObject:
     workflow, stage, ray = context.workflow, context.stage, context.ray
-    mounted = volumes(workflow, resources, context.code, context.config)
+    mounted = volumes(workflow, resources, context.code)
     open_ports = ports | (_SERVE_PORT if stage.serve else {})
     pod = render_template(
         "pod",
         labels=context.selector,
+        annotations={ANNOTATION_CONFIG: context.config},
         image=ray.image,
         image_pull_secrets=[{"name": secret.name} for secret in ray.image_pull_secrets],
         priority_class=ray.priority_class_name,

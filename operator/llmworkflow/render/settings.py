@@ -1,5 +1,7 @@
 """What the installation decides, below every workflow's own settings; the chart fills it in."""
 
+from dataclasses import dataclass
+
 from llmworkflow import __version__
 from llmworkflow.api.fields import JsonObject, SpecModel
 from llmworkflow.api.spec.common import Accelerator, Resources
@@ -10,9 +12,10 @@ RAY_VERSION = "2.60.0"
 STORAGE_PATH = "/mnt/llmworkflow/storage"
 CACHE_PATH = "/mnt/llmworkflow/cache"
 MODELS_PATH = "/mnt/llmworkflow/models"
-CODE_PATH = "/opt/llmworkflow/jobs"
-CONFIG_FOLDER = "/etc/llmworkflow"
-CONFIG_PATH = f"{CONFIG_FOLDER}/config.json"
+CODE_FOLDER, CODE_FILE = "/opt/llmworkflow", "llmworkflow_jobs.zip"
+CODE_PATH = f"{CODE_FOLDER}/{CODE_FILE}"
+CONFIG_FOLDER, CONFIG_FILE = "/etc/llmworkflow", "config.json"
+CONFIG_PATH = f"{CONFIG_FOLDER}/{CONFIG_FILE}"
 
 _GPU_TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
@@ -37,6 +40,16 @@ def _pods_of(namespace: str, name: str) -> JsonObject:
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": name}},
     }
+
+
+@dataclass(frozen=True)
+class JobCode:
+    """The code that runs inside Ray, in a file that Python imports from."""
+
+    digest: str
+    """Of its sources."""
+    archive: str
+    """A zip archive in base64."""
 
 
 class Settings(SpecModel):

@@ -27,7 +27,7 @@ class StageContext:
     code: str
     """ConfigMap of the job code."""
     config: str
-    """ConfigMap of the stage's configuration."""
+    """What its pods are told, as JSON."""
 
     @cached_property
     def stage(self) -> Stage:

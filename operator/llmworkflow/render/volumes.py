@@ -1,25 +1,34 @@
 """Volumes of a stage's Ray pods, each with the place where it is mounted."""
 
 from llmworkflow.api.fields import JsonObject
+from llmworkflow.api.names import ANNOTATION_CONFIG
 from llmworkflow.api.spec.common import Resources
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.render.quantity import half
-from llmworkflow.render.settings import CACHE_PATH, CODE_PATH, CONFIG_FOLDER, MODELS_PATH, STORAGE_PATH
+from llmworkflow.render.settings import (
+    CACHE_PATH,
+    CODE_FOLDER,
+    CONFIG_FILE,
+    CONFIG_FOLDER,
+    MODELS_PATH,
+    STORAGE_PATH,
+)
 
-JOBS_PACKAGE = "llmworkflow_jobs"
+# The pod itself carries its configuration, so that neither is ever there without the other.
+_CONFIG = {"path": CONFIG_FILE, "fieldRef": {"fieldPath": f"metadata.annotations['{ANNOTATION_CONFIG}']"}}
 
 Mounted = tuple[JsonObject, JsonObject]
 """A volume and its mount."""
 
 
-def volumes(workflow: LLMWorkflow, resources: Resources, code: str, config: str) -> list[Mounted]:
-    """What the pods mount; `code` and `config` are names of ConfigMaps."""
+def volumes(workflow: LLMWorkflow, resources: Resources, code: str) -> list[Mounted]:
+    """What the pods mount; `code` is the ConfigMap of the job code."""
     storage, cache = workflow.spec.storage, workflow.spec.model.cache
     scratch = {"sizeLimit": str(storage.cache_size)} if storage.cache_size is not None else {}
     found = [
         _shared_memory(resources),
-        _read_only("job-code", f"{CODE_PATH}/{JOBS_PACKAGE}", code),
-        _read_only("stage-config", CONFIG_FOLDER, config),
+        _read_only("job-code", CODE_FOLDER, {"configMap": {"name": code}}),
+        _read_only("stage-config", CONFIG_FOLDER, {"downwardAPI": {"items": [_CONFIG]}}),
         _mounted("cache", CACHE_PATH, {"emptyDir": scratch}),
     ]
     if storage.volume:
@@ -42,8 +51,8 @@ def _claimed(name: str, path: str, claim: str) -> Mounted:
     return _mounted(name, path, {"persistentVolumeClaim": {"claimName": claim}})
 
 
-def _read_only(name: str, path: str, config_map: str) -> Mounted:
-    volume, mount = _mounted(name, path, {"configMap": {"name": config_map}})
+def _read_only(name: str, path: str, source: JsonObject) -> Mounted:
+    volume, mount = _mounted(name, path, source)
     return volume, {**mount, "readOnly": True}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from llmworkflow.api.names import ANNOTATION_CONFIG
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import Artifact
 from llmworkflow.core.actions import CreateChild, Input, Work
 from llmworkflow.render.manifests import render
-from llmworkflow.render.settings import Settings
+from llmworkflow.render.settings import JobCode, Settings
 
-CODE = {"__init__.py": "", "fine_tune.py": "print('trained')\n"}
+from .kuberay import assert_valid
+
+CODE = JobCode("c0de", "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA==")
 
 TUNED = Input(
     "tune",
@@ -87,6 +90,31 @@ def pod_of(child: dict[str, Any], group: str = "workers") -> dict[str, Any]:
     return found
 
 
+def config_of(child: dict[str, Any]) -> str:
+    """What the pods of a child are told."""
+    templates = [group["template"] for group in cluster_of(child)["workerGroupSpecs"]]
+    (found,) = {template["metadata"]["annotations"][ANNOTATION_CONFIG] for template in templates}
+    return str(found)
+
+
 def env_of(pod: dict[str, Any]) -> dict[str, Any]:
     """Variables of the Ray container, by name: their value, or where it comes from."""
     return {item["name"]: item.get("value", item.get("valueFrom")) for item in pod["containers"][0]["env"]}
+
+
+def child_of(stage: str, settings: Settings | None = None, **spec: Any) -> dict[str, Any]:
+    """The child of a stage, which KubeRay's schema takes."""
+    child = rendered(make_workflow(**spec), stage, settings)[-1]
+    assert_valid(child)
+    return child
+
+
+def group_of(child: dict[str, Any], name: str = "workers") -> dict[str, Any]:
+    """A worker group."""
+    (found,) = [group for group in cluster_of(child)["workerGroupSpecs"] if group["groupName"] == name]
+    return dict(found)
+
+
+def kinds(manifests: list[dict[str, Any]]) -> list[str]:
+    """The kinds of manifests, in order."""
+    return [manifest["kind"] for manifest in manifests]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from llmworkflow.api.yaml_reader import read_documents
 from llmworkflow.render.templating import to_yaml
 
-from .builders import cluster_of, env_of, make_workflow, pod_of, rendered
+from .builders import cluster_of, config_of, env_of, make_workflow, pod_of, rendered
 
 TEXT = st.text(min_size=1, max_size=40)
 
@@ -75,8 +75,8 @@ def test_text_is_a_value_and_nothing_else(text: str) -> None:
 @example("\u2028\x85\ufeff\x7f\U0001f600\\ud83d")
 def test_text_inside_of_text_arrives(text: str) -> None:
     """Configurations are JSON and YAML within YAML: the job, KubeRay and Ray read the very text."""
-    config, *_, job = rendered(workflow_of(text), "tune")[-3:]
-    assert json.loads(config["data"]["config.json"])["fineTune"]["data"]["train"][0]["uri"] == text
+    job = rendered(workflow_of(text), "tune")[-1]
+    assert json.loads(config_of(job))["fineTune"]["data"]["train"][0]["uri"] == text
     assert yaml.safe_load(job["spec"]["runtimeEnvYAML"]) == {"pip": [text]}
     (served,) = read_documents(rendered(workflow_of(text), "chat")[-1]["spec"]["serveConfigV2"])
     assert served.value["applications"][1]["args"] == {"a": text}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import base64
+import io
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from llmworkflow.job_code import PACKAGE, code_digest, job_code
 from llmworkflow.render.manifests import ENTRYPOINTS
 from llmworkflow.render.serve_config import IMPORT_PATH, INGRESS
-from llmworkflow.render.volumes import JOBS_PACKAGE
 
 JOBS = Path(__file__).parents[3] / "jobs"
 
@@ -40,8 +45,25 @@ def test_the_ingress_has_its_name() -> None:
     assert f"INGRESS = {INGRESS!r}" in assignments
 
 
-def test_the_job_code_fits_the_mount() -> None:
-    """A ConfigMap has no folders, and holds one MiB."""
-    files = [path for path in (JOBS / JOBS_PACKAGE).rglob("*") if "__pycache__" not in path.parts]
-    assert all(path.is_file() for path in files)
-    assert sum(path.stat().st_size for path in files) < 900_000
+def test_python_imports_the_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "jobs.zip"
+    archive.write_bytes(base64.b64decode(job_code().archive))
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", f"import {PACKAGE}.report; print({PACKAGE}.report.__file__)"],
+        env={"PYTHONPATH": str(archive)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert found.strip() == f"{archive}/{PACKAGE}/report.py"
+
+
+def test_the_archive_holds_all_files_and_fits_a_config_map() -> None:
+    """Which holds one MiB."""
+    packed = base64.b64decode(job_code().archive)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    files = [path for path in (JOBS / PACKAGE).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert texts == {str(path.relative_to(JOBS)): path.read_text() for path in files}
+    assert len(packed) < 900_000
+    assert job_code().digest == code_digest()
