@@ -21,6 +21,7 @@ IDLE_SECONDS = 5.0
 APART_SECONDS = 0.25  # between jobs that end, where the time to the next child is taken
 WHOLE_STAGES = ("tune", "score", "next", "chat")
 START_LIMIT_SECONDS = 900.0
+SETTLE_SECONDS = 5.0  # until all is written that has to do with what was measured
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ async def burst(scene: Scene, stand_in: StandIn, operator: Operator, numbers: ra
 async def whole_way(scene: Scene, stand_in: StandIn, count: int) -> list[Row]:
     """Workflows from the beginning through three jobs to the endpoint's creation: writes, and time added."""
     stages = [stage for stage in workflow_of("any")["spec"]["stages"] if stage["name"] in WHOLE_STAGES]
+    await asyncio.sleep(SETTLE_SECONDS)
     stand_in.plays_on = True
     mark, added = scene.mark, []
     for number in range(count):
@@ -147,7 +149,7 @@ async def whole_way(scene: Scene, stand_in: StandIn, count: int) -> list[Row]:
         steps = list(pairwise(WHOLE_STAGES))
         born, ended = stand_in.born, stand_in.ended
         added.append(sum(born[name, after].result() - ended[name, before] for before, after in steps))
-    await asyncio.sleep(2)
+    await asyncio.sleep(SETTLE_SECONDS)
     writes = scene.writes(mark)
     counted = without(writes, "events", "leases").total() / count
     each = ", ".join(f"{number / count:.1f} {what}" for what, number in sorted(writes.items()))

@@ -107,7 +107,7 @@ class Pods:
             "image": reference("jobs"),
             "command": ["sleep", "infinity"],
             "securityContext": {"runAsUser": user},
-            "resources": {"requests": {"cpu": "200m", "memory": "64Mi"}},
+            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         }
         spec: dict[str, Any] = {"terminationGracePeriodSeconds": 0, "containers": [container]}
         if claim:
