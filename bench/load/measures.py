@@ -112,7 +112,12 @@ async def burst(scene: Scene, stand_in: StandIn, operator: Operator, numbers: ra
         "etcd": scene.control_plane.etcd,
     }
     before = {name: cpu_of(program) for name, program in programs.items()}
-    looks, own, began = operator.looked_at(), time.process_time(), time.monotonic()
+    looks, asked, own, began = (
+        operator.looked_at(),
+        operator.requests(),
+        time.process_time(),
+        time.monotonic(),
+    )
     names = [name_of(number) for number in numbers]
     gate = asyncio.Semaphore(16)
 
@@ -133,6 +138,7 @@ async def burst(scene: Scene, stand_in: StandIn, operator: Operator, numbers: ra
         Row("CPU a stage", told),
         Row("stages that the operator would advance with a core of its own", alone),
         Row("looks a stage", f"{(operator.looked_at() - looks) / len(names):.1f}"),
+        Row("requests a stage", each_of(operator.requests() - asked, len(names))),
     ]  # fmt: skip
 
 
@@ -152,13 +158,12 @@ async def whole_way(scene: Scene, stand_in: StandIn, count: int) -> list[Row]:
     await asyncio.sleep(SETTLE_SECONDS)
     writes = scene.writes(mark)
     counted = without(writes, "events", "leases").total() / count
-    each = ", ".join(f"{number / count:.1f} {what}" for what, number in sorted(writes.items()))
     took = f"{statistics.median(added):.2f} s, at most {max(added):.2f} s"
     figure = f"{counted:.1f}, {counted / len(WHOLE_STAGES):.1f} a stage"
     return [
         Row("what the operator adds to three jobs, summed", took, "2 s"),
         Row("writes of a workflow of three jobs and a started endpoint", figure, "6 a stage"),
-        Row("the same by kind", each),
+        Row("the same by kind", each_of(writes, count)),
     ]
 
 
@@ -170,3 +175,8 @@ def without(writes: Counter[str], *resources: str) -> Counter[str]:
 def told(writes: Counter[str]) -> str:
     """The writes for people."""
     return ", ".join(f"{number} {what}" for what, number in sorted(writes.items()))
+
+
+def each_of(numbers: Counter[str], count: int) -> str:
+    """How many of each there are for one of `count`, for people."""
+    return ", ".join(f"{number / count:.1f} {what}" for what, number in sorted(numbers.items()))

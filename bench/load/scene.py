@@ -153,6 +153,14 @@ class Operator(Program):
         results = (value for name, value in self.metrics().items() if name.startswith(_LOOKS))
         return int(sum(results))
 
+    def requests(self) -> Counter[str]:
+        """How often it asked the API server for something, by verb."""
+        found: Counter[str] = Counter()
+        for name, value in self.metrics().items():
+            if name.startswith(_REQUESTS):
+                found[name.partition('verb="')[2].partition('"')[0]] += int(value)
+        return found
+
     def ready(self) -> bool:
         """Whether it leads and has seen all children."""
         try:
@@ -168,6 +176,7 @@ class Operator(Program):
 
 
 _LOOKS = "llmworkflow_reconciles_total"
+_REQUESTS = "llmworkflow_api_requests_total"
 
 
 @contextmanager

@@ -48,7 +48,9 @@ def wait_for(
     """The workflow, once a condition holds; where it does not come, what the cluster looks like."""
 
     def look() -> Workflow | None:
-        found = pods.api.get("LLMWorkflow", name, namespace) or {}
+        found = pods.api.get("LLMWorkflow", name, namespace)
+        if not found or found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
+            return None
         ended = {end for end in ("Failed", "Stalled") if condition(found, end).get("status") == "True"}
         assert not ended or kind in ended, f"it is {ended}"
         return found if condition(found, kind).get("status") == "True" else None

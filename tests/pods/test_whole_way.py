@@ -203,7 +203,7 @@ def serves(pods: Pods, namespace: str, before: Workflow) -> dict[str, Any] | Non
 
 def ray_pods(pods: Pods, namespace: str) -> set[str]:
     """The pods of the endpoint, each with how often it was restarted."""
-    found = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes"})
+    found = pods.api.list("Pod", namespace, {"ray.io/is-ray-node": "yes", "llmworkflow.io/stage": "chat"})
     return {
         f"{pod['metadata']['uid']} {pod['status']['containerStatuses'][0]['restartCount']}" for pod in found
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,19 +32,25 @@ class Binaries(Provider):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._ending = ExitStack()
         self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
 
     def create(self) -> None:
         for package in ("containerd", "runc", "conntrack", "iptables"):
             assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
+        self._ending.callback(close_accounts)
         open_accounts()
+        self._ending.callback(self._cell.stop)
         self._cell.start()
         self.control_plane = ControlPlane(self._folder, network=Network(ADDRESS, tuple(self._cell.enter)))
         port = self.control_plane.port
         door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
+        self._ending.callback(door.stop)
         door.start()
+        self._ending.callback(self.control_plane.stop)
         self.control_plane.start()
         self.node = Node(self._folder, self._cell, self.kubeconfig, self._images())
+        self._ending.callback(self.node.stop)
         self.node.start()
         self.load("sandbox")
         self.node.join()
@@ -64,13 +71,12 @@ class Binaries(Provider):
         """What the nodes of this machine keep for each other, which is this one's as long as its process lives."""
         folder = images.STORE / "node"
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        lock = self._ending.enter_context((folder / ".lock").open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
         return folder
 
     def delete(self) -> None:
-        self._cell.stop()
-        close_accounts()
+        self._ending.close()
 
 
 def _ready(api: Api) -> bool:

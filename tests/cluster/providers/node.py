@@ -72,6 +72,7 @@ class Node:
         self._cell = cell
         self._kubeconfig = kubeconfig
         self._images = images
+        self._programs: list[Program] = []
 
     def start(self) -> None:
         """Start everything; the node is ready a little later."""
@@ -97,6 +98,11 @@ class Node:
         self._start("kube-proxy", binary("kubernetes", "kube-proxy"), f"--config={self._proxy()}")
         self._start("coredns", binary("coredns", "coredns"), "-conf", self._corefile())
 
+    def stop(self) -> None:
+        """End everything, the last first."""
+        for program in reversed(self._programs):
+            program.stop()
+
     def has(self, digest: str) -> bool:
         """Whether an image that was built is here, perhaps from another day."""
         return bool(self._ctr("images", "ls", "-q", f'labels."{_BUILT}"=="{digest}"').strip())
@@ -116,6 +122,7 @@ class Node:
     def _start(self, name: str, *command: str | Path) -> Program:
         program = Program(name, [*self._cell.enter, *command], self._folder)
         program.start()
+        self._programs.append(program)
         return program
 
     def _containerd_answers(self) -> bool:
