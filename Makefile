@@ -51,6 +51,7 @@ imports:
 generated:
 	python -m llmworkflow.generate --check
 	python -m llmworkflow.kube.chart --check
+	python -m tests.capabilities --check
 
 unit:
 	pytest tests/unit
@@ -59,10 +60,11 @@ format: setup ## Format the code and fix what can be fixed
 	ruff check --fix-only
 	ruff format
 
-generate: setup ## Write anew what comes from the models and from the chart (builds Helm the first time: a minute)
+generate: setup ## Write anew what comes from models, chart and tests (builds Helm the first time: a minute)
 	python -m llmworkflow.generate
 	python -m tests.chart.manifests
 	python -m llmworkflow.kube.chart
+	python -m tests.capabilities
 
 setup: $(READY) ## Make the virtual environment, with all that it needs
 $(READY): pyproject.toml uv.lock scripts/setup

@@ -86,6 +86,7 @@ def test_rules_are_valid(rules: Path) -> None:
     assert "SUCCESS: 8 rules found" in promtool("check", "rules", rules)
 
 
+@pytest.mark.capability("monitoring")
 def test_alerts(rules: Path, tmp_path: Path) -> None:
     alerts = [
         rule["alert"] for group in yaml.safe_load(rules.read_text())["groups"] for rule in group["rules"]

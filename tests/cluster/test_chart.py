@@ -121,6 +121,7 @@ def uids(cluster: Cluster, team: str) -> list[str]:
     return [found["metadata"]["uid"] for kind in kinds for found in cluster.api.list(kind, team)]
 
 
+@pytest.mark.capability("installation")
 def test_a_workflow_survives_upgrade_uninstall_and_installation_anew(release: Release, team: str) -> None:
     cluster = release.cluster
     release.install(older(release.folder))

@@ -93,6 +93,7 @@ def _file(person: Person, **spec: Any) -> Path:
     return path
 
 
+@pytest.mark.capability("clients")
 def test_a_workflow_is_applied_shown_changed_and_deleted(
     cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     eventually(lambda: left(cluster.api, namespace) == ["RoleBinding alice"], 60, "nothing is left")
 
 
+@pytest.mark.capability("approval")
 def test_approval_is_the_users_own_and_needs_the_right(
     cluster: Cluster, namespace: str, operator: OperatorProcess, policy: None, alice: Person, bob: Person
 ) -> None:
@@ -158,6 +160,7 @@ def test_kubectl_has_the_commands_as_a_plugin(alice: Person) -> None:
     assert "Usage: kubectl llmwf status" in alice.starts("kubectl-llmwf", "status", "--help").out
 
 
+@pytest.mark.capability("clients")
 def test_the_doctor_tells_what_is_there_and_what_one_may_do(
     cluster: Cluster, namespace: str, bob: Person
 ) -> None:
@@ -205,6 +208,7 @@ def test_what_a_cluster_refuses_is_told_in_a_line(
     assert "serves nothing now" in bob.fails("rollback", NAME, "tune")
 
 
+@pytest.mark.capability("clients")
 def test_a_log_is_followed_until_its_job_ends(
     cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
 ) -> None:

@@ -147,6 +147,7 @@ def test_pods_say_why_they_wait(cluster: Cluster, namespace: str) -> None:
     assert "node(s) didn't match Pod's node affinity/selector" in events["FailedScheduling"]
 
 
+@pytest.mark.capability("secrets")
 def test_a_missing_secret_is_named_and_awaited(cluster: Cluster, namespace: str) -> None:
     variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf-token", "key": "token"}}}
     worker = {"containers": [{"name": "ray-worker", "image": "ray:test", "env": [variable]}]}
@@ -169,6 +170,7 @@ def test_a_job_goes_on_when_its_suspension_is_lifted(cluster: Cluster, places: d
     eventually(lambda: _deployment_status(cluster, namespace) == "Complete", SECONDS, "it is complete")
 
 
+@pytest.mark.capability("lost-heads")
 @pytest.mark.parametrize("name", ["the dashboard answers 500", "the dashboard hangs up"])
 def test_a_job_goes_on_when_its_dashboard_answers_again(
     cluster: Cluster, places: dict[str, str], name: str
@@ -177,6 +179,7 @@ def test_a_job_goes_on_when_its_dashboard_answers_again(
     eventually(lambda: _deployment_status(cluster, places[name]) == "Complete", SECONDS, "it is complete")
 
 
+@pytest.mark.capability("lost-heads")
 def test_pods_come_back_when_their_node_is_lost(cluster: Cluster, namespace: str) -> None:
     """The node with the H100s, which nothing else runs on."""
     selector = {"nvidia.com/gpu.product": GPUS["h100"]}

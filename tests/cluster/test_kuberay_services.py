@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from .api import condition, eventually
 from .conftest import Cluster
 from .fates import OUT_OF_MEMORY
@@ -72,6 +74,7 @@ def test_an_application_that_fails_to_deploy_is_tried_until_the_time_is_up(
     assert _ready(cluster, namespace)["status"] == "False"
 
 
+@pytest.mark.capability("lost-heads")
 def test_applications_are_deployed_again_when_the_head_is_lost(cluster: Cluster, namespace: str) -> None:
     cluster.api.create(ray_service(namespace, "chat"))
     _await_ready(cluster, namespace)

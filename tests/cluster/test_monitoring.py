@@ -63,6 +63,7 @@ def fires(prometheus: Prometheus, alert: str, **labels: str) -> dict[str, Any]:
     )
 
 
+@pytest.mark.capability("monitoring")
 def test_a_stage_that_fails_and_one_that_hangs_are_told(
     cluster: Cluster, namespace: str, prometheus: Prometheus
 ) -> None:
@@ -99,6 +100,7 @@ def history(cluster: Cluster, prometheus: Prometheus) -> Prometheus:
     return prometheus
 
 
+@pytest.mark.capability("monitoring")
 @pytest.mark.parametrize(("title", "expression"), QUERIES, ids=[title for title, _ in QUERIES])
 def test_every_query_of_the_dashboard_gives_series(history: Prometheus, title: str, expression: str) -> None:
     for variable, value in VARIABLES.items():

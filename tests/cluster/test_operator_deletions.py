@@ -87,6 +87,7 @@ def held(cluster: Cluster, operator: OperatorProcess) -> dict[str, str]:
     return {namespace: _uid(cluster, namespace) for namespace in places}
 
 
+@pytest.mark.capability("left-nothing")
 def test_deleted_at_every_stage_while_the_operator_is_down(
     cluster: Cluster, operator: OperatorProcess, held: dict[str, str]
 ) -> None:

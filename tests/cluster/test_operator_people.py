@@ -54,6 +54,7 @@ def people(cluster: Cluster, namespace: str, operator: OperatorProcess) -> Itera
         yield alice, bob
 
 
+@pytest.mark.capability("approval")
 def test_only_who_may_approve_does_and_in_the_own_name_alone(
     cluster: Cluster, namespace: str, operator: OperatorProcess, people: tuple[Api, Api]
 ) -> None:

@@ -74,6 +74,7 @@ def runs(cluster: Cluster) -> Iterator[dict[str, Run]]:
         cluster.api.delete("Namespace", run.namespace)
 
 
+@pytest.mark.capability("queue", "samples")
 @pytest.mark.parametrize("name", [path.stem for path in SAMPLES])
 def test_sample_runs(runs: dict[str, Run], name: str) -> None:
     run = runs[name]
@@ -120,6 +121,7 @@ def test_a_job_without_leave_to_report_fails(cluster: Cluster) -> None:
     cluster.api.delete("Namespace", run.namespace)
 
 
+@pytest.mark.capability("verification")
 def test_an_endpoint_gives_a_verdict_on_itself(runs: dict[str, Run]) -> None:
     run = runs["viggo"]
     eventually(lambda: all(map(_ready, run.children("RayService"))), SECONDS, "the service is ready")
@@ -144,6 +146,7 @@ def test_dashboards_ask_for_the_token_that_kuberay_made(runs: dict[str, Run]) ->
     assert status == 401
 
 
+@pytest.mark.capability("left-nothing")
 def test_all_goes_with_the_workflow(cluster: Cluster) -> None:
     run = Run(cluster, "viggo")
     supplied = [secret["metadata"]["name"] for secret in run.children("Secret")]

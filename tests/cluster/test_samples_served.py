@@ -79,6 +79,7 @@ def played(
     return play(cluster, tmp_path_factory.mktemp("operator"), selected(request, JOURNEYS))
 
 
+@pytest.mark.capability("samples")
 @pytest.mark.parametrize("name", [journey.name for journey in JOURNEYS])
 def test_sample_comes_to_its_end_and_goes(played: Mapping[str, Played], name: str) -> None:
     if error := played[name].error:

@@ -103,6 +103,7 @@ def made(bucket: Path, stage: dict[str, Any]) -> Path:
     return bucket.parent / stage["artifact"]["uri"].removeprefix("s3://")
 
 
+@pytest.mark.capability("secrets")
 def test_a_missing_secret_is_named(command: Command, workflow: Workflow) -> None:
     other = json.loads(json.dumps(workflow))
     other["metadata"]["name"] = "no-secret"
@@ -113,6 +114,7 @@ def test_a_missing_secret_is_named(command: Command, workflow: Workflow) -> None
     assert "Traceback" not in ended.stdout
 
 
+@pytest.mark.capability("sources", "model-sources", "bucket")
 def test_what_was_read_by_http_is_in_the_bucket(
     serving: dict[str, Any], command: Command, bucket: Path, csv_url: str
 ) -> None:
@@ -130,6 +132,7 @@ def test_what_was_read_by_http_is_in_the_bucket(
     assert not list(command.root.glob("volumes/*/default"))
 
 
+@pytest.mark.capability("secrets")
 def test_no_credential_is_seen_anywhere(
     serving: dict[str, Any], command: Command, server: S3Server, bucket: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_no_credential_is_seen_anywhere(
         assert [place for place, text in texts.items() if value.encode() in text] == []
 
 
+@pytest.mark.capability("hand-off")
 def test_an_artifact_that_is_gone_is_made_again(
     serving: dict[str, Any], command: Command, workflow: Workflow, bucket: Path
 ) -> None:
@@ -162,6 +166,7 @@ def test_an_artifact_that_is_gone_is_made_again(
     assert after["chat"]["state"] == "Serving"
 
 
+@pytest.mark.capability("retention")
 def test_gc_takes_what_nothing_needs(serving: dict[str, Any], command: Command, bucket: Path) -> None:
     stages = command.stages(NAME)
     idle = bucket / "made" / "default" / NAME / "tune" / "0123456789ab" / "1"
@@ -186,6 +191,7 @@ def _command_line(process: psutil.Process) -> bytes:
         return b""
 
 
+@pytest.mark.capability("bucket")
 def test_a_bucket_that_refuses_is_told_after_retries(
     command: Command, workflow: Workflow, server: S3Server
 ) -> None:

@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 NAME = "decided"
 
 
+@pytest.mark.capability("approval")
 def test_people_decide_from_another_process(command: Command, demo_workflow: Workflow) -> None:
     workflow = deepcopy(demo_workflow)
     workflow["metadata"]["name"] = NAME

@@ -45,6 +45,7 @@ def manifest(stage: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.capability("resume", "local")
 def test_a_killed_command_resumes(command: Command, training_only: Workflow) -> None:
     name = training_only["metadata"]["name"]
     process = command.start("run", command.write(training_only), "--local")
@@ -62,6 +63,7 @@ def test_a_killed_command_resumes(command: Command, training_only: Workflow) -> 
     assert command.processes(name) == []
 
 
+@pytest.mark.capability("local")
 def test_ctrl_c_costs_no_attempt(command: Command, training_only: Workflow) -> None:
     name = training_only["metadata"]["name"]
     process = command.start("run", command.write(training_only), "--local")
@@ -78,6 +80,7 @@ def test_ctrl_c_costs_no_attempt(command: Command, training_only: Workflow) -> N
     assert tune["metrics"]["resumedFromStep"]["value"] >= SAVE_STEPS
 
 
+@pytest.mark.capability("lost-heads", "local")
 def test_a_killed_ray_is_started_again(command: Command, training_only: Workflow) -> None:
     name = training_only["metadata"]["name"]
     process = command.start("run", command.write(training_only), "--local")
@@ -94,6 +97,7 @@ def test_a_killed_ray_is_started_again(command: Command, training_only: Workflow
     assert command.processes(name) == []
 
 
+@pytest.mark.capability("row-checkpoints")
 def test_a_killed_batch_worker_loses_and_doubles_no_row(command: Command, demo_workflow: Workflow) -> None:
     workflow = deepcopy(demo_workflow)
     workflow["metadata"]["name"] = "rows"

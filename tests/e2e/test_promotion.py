@@ -102,10 +102,12 @@ def models(url: str, key: str) -> list[str]:
     ]
 
 
+@pytest.mark.capability("keys")
 def test_every_key_opens_the_endpoint(first: dict[str, Any]) -> None:
     assert [models(first["url"], key) for key in KEYS] == [["viggo"]] * 3
 
 
+@pytest.mark.capability("keys")
 @pytest.mark.parametrize("key", ["", "none", KEYS[0][:-1], f"{KEYS[0]}, {KEYS[1]}", KEYS[0].upper()])
 def test_nothing_else_opens_it(first: dict[str, Any], key: str) -> None:
     for path in ("/v1/models", "/v1/models/viggo", "/docs", "/openapi.json"):
@@ -122,6 +124,7 @@ def test_chat_finds_its_key(first: dict[str, Any], command: Command) -> None:
     assert answer.stdout.strip()
 
 
+@pytest.mark.capability("gates")
 @pytest.mark.parametrize(
     "change", [{"learningRate": 0, "maxSteps": 1}, {"maxLength": 255}], ids=["worse", "equal"]
 )
@@ -145,6 +148,7 @@ def test_what_is_no_better_is_refused_while_the_first_serves_on(
     assert (answer.returncode, bool(answer.stdout.strip())) == (0, True)
 
 
+@pytest.mark.capability("promotion")
 def test_a_better_adapter_is_promoted_under_load(
     first: dict[str, Any], promoted: tuple[Workflow, dict[str, Any], Load]
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_better_adapter_is_promoted_under_load(
     assert stage(after, "chat")["verification"]["agreement"] == 1
 
 
+@pytest.mark.capability("promotion")
 def test_a_rollback_is_as_quick_and_stays(
     command: Command, promoted: tuple[Workflow, dict[str, Any], Load], first: dict[str, Any]
 ) -> None:
@@ -179,6 +184,7 @@ def test_a_rollback_is_as_quick_and_stays(
     assert command.status(NAME)["serving"] == after["serving"]
 
 
+@pytest.mark.capability("keys")
 @pytest.mark.usefixtures("promoted")
 def test_no_key_is_anywhere_but_in_its_file(command: Command) -> None:
     ray = Path(command.driver(NAME)["folder"])
@@ -226,6 +232,7 @@ def url_of_both(command: Command, both: Workflow) -> str:
     return url
 
 
+@pytest.mark.capability("served-adapters", "served-models")
 def test_two_models_and_two_adapters_are_served_at_once(command: Command, url_of_both: str) -> None:
     client = openai.OpenAI(base_url=f"{url_of_both}/v1", api_key="none", max_retries=0)
     names = ["chat", "chat:early", "chat:late", "plain"]
@@ -250,6 +257,7 @@ def test_two_models_and_two_adapters_are_served_at_once(command: Command, url_of
             client.models.retrieve(unknown)
 
 
+@pytest.mark.capability("engine-options", "autoscaling", "surge")
 def test_other_engines_come_beside_and_scale_with_the_load(
     command: Command, both: Workflow, url_of_both: str
 ) -> None:

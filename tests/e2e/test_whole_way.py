@@ -36,6 +36,7 @@ def engine_of(command: Command) -> set[int]:
     return {process.pid for process in command.engines(NAME)}
 
 
+@pytest.mark.capability("lora", "volume", "demo")
 def test_the_tuned_model_beats_the_base(serving: dict[str, Any]) -> None:
     scores = {stage["name"]: stage["metrics"].get("exactMatch") for stage in serving["stages"]}
     assert scores["base"]["value"] <= 0.2
@@ -59,6 +60,7 @@ def test_the_endpoint_answers_as_the_batch_did(serving: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.capability("openai")
 def test_clients_get_streams(serving: dict[str, Any], command: Command) -> None:
     answer = ask(
         serving["url"], "Give the dialogue act with its attributes.\nIron Harbor was released in 2009."
@@ -89,6 +91,7 @@ def test_only_the_gate_is_judged_anew(
     assert ask(serving["url"], "Iron Harbor was released in 2009.")
 
 
+@pytest.mark.capability("gates")
 def test_a_model_that_learned_nothing_is_never_served(
     serving: dict[str, Any], command: Command, demo_workflow: Workflow
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_model_that_learned_nothing_is_never_served(
     assert ask(serving["url"], "Iron Harbor was released in 2009.")
 
 
+@pytest.mark.capability("local")
 def test_what_was_done_is_reused_and_nothing_is_left_behind(
     serving: dict[str, Any], command: Command, demo_workflow: Workflow
 ) -> None:

@@ -59,12 +59,14 @@ def kill_when_some_rows_are_done(job: Any) -> None:
     os.kill(actor.pid, signal.SIGKILL)
 
 
+@pytest.mark.capability("generate")
 def test_every_row_is_there_once_although_the_engine_was_killed(base_rows: list[dict[str, Any]]) -> None:
     assert [row["row_id"] for row in base_rows] == list(range(102))
     assert [row["input"] for row in base_rows[:3]] == ["name name 0", "release name 1", "year name 2"]
     assert all(row["num_generated_tokens"] == 400 and row["truncated"] for row in base_rows[:100])
 
 
+@pytest.mark.capability("row-errors")
 def test_bad_rows_are_kept_with_their_error(base_rows: list[dict[str, Any]]) -> None:
     no_prompt, too_long = base_rows[100:]
     assert "instruction" in no_prompt["error"]
@@ -72,6 +74,7 @@ def test_bad_rows_are_kept_with_their_error(base_rows: list[dict[str, Any]]) -> 
     assert {row["error"] for row in base_rows[:100]} == {None}
 
 
+@pytest.mark.capability("generate")
 def test_an_adapter_answers_otherwise_than_the_base(scored: Any, base_rows: list[dict[str, Any]]) -> None:
     (file,) = (scored.volume / "default/viggo/score/0123456789ab/1/rows").glob("*.parquet")
     tuned = parquet.read_table(file).to_pylist()
@@ -123,6 +126,7 @@ def answers_of(rows: list[dict[str, Any]], adapter: str) -> list[list[int]]:
     return [row["generated_token_ids"] for row in rows if row["which"] == adapter]
 
 
+@pytest.mark.capability("adapters-by-row")
 def test_each_row_is_answered_by_the_adapter_that_it_names(
     scored: Any, base_rows: list[dict[str, Any]], mixed_rows: list[dict[str, Any]]
 ) -> None:
@@ -135,6 +139,7 @@ def test_each_row_is_answered_by_the_adapter_that_it_names(
     assert not [answer for answer, others in zip(second, base, strict=True) if answer == others]
 
 
+@pytest.mark.capability("adapters-by-row")
 def test_a_row_of_an_unknown_adapter_is_an_error(mixed_rows: list[dict[str, Any]]) -> None:
     unknown = [row for row in mixed_rows if row["which"] == "third"]
     assert len(unknown) == 24
@@ -144,6 +149,7 @@ def test_a_row_of_an_unknown_adapter_is_an_error(mixed_rows: list[dict[str, Any]
     assert {row["error"] for row in mixed_rows if row["which"] != "third"} == {None}
 
 
+@pytest.mark.capability("row-figures", "metrics")
 def test_scores_and_rates_are_reported(scored: Any) -> None:
     metrics = scored.report["metrics"]
     assert metrics["exactMatch"]["n"] == 100
@@ -159,6 +165,7 @@ def test_an_attempt_that_was_published_only_reports_again(scored: Any, start_job
         assert report[field] == scored.report[field]
 
 
+@pytest.mark.capability("engine-options")
 @pytest.mark.parametrize(
     ("check", "options", "message"),
     [

@@ -57,6 +57,7 @@ def formed(
     return document, report
 
 
+@pytest.mark.capability("sampling-by-row", "forms", "postprocess")
 def test_answers_have_the_form_that_their_row_asks_for(formed: Any) -> None:
     choice, year, answer, cut = (row["generated_text"] for row in rows_of(output_of(formed[0])))
     assert choice.removeprefix("name: ") in LABELS
@@ -120,6 +121,7 @@ def wait_for_answers(job: Any, folder: Path) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.capability("row-checkpoints")
 def test_a_batch_killed_at_half_ends_with_every_row_once(resumed: Any) -> None:
     known, rows, _ = resumed
     assert 0 < len(known) < 8  # two turns of four rows
@@ -130,6 +132,7 @@ def test_a_batch_killed_at_half_ends_with_every_row_once(resumed: Any) -> None:
     assert all(answer["text"] in answered for answer in kept)
 
 
+@pytest.mark.capability("turns", "chains")
 def test_rows_of_a_batch_are_read_with_its_answers(formed: Any, resumed: Any) -> None:
     before = [row["generated_text"] for row in rows_of(output_of(formed[0]))]
     assert [row["form"] for row in resumed[1]] == before

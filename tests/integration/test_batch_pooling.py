@@ -45,6 +45,7 @@ def ask(
     return run
 
 
+@pytest.mark.capability("vectors")
 def test_a_text_gets_the_vector_that_the_model_has_for_it(
     ask: Callable[..., Any], tiny_model: Path, chat_tokenizer: Any
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_text_gets_the_vector_that_the_model_has_for_it(
     assert found[3]["error"]
 
 
+@pytest.mark.capability("classes")
 def test_a_text_gets_the_likeliest_class_and_is_scored_by_it(
     ask: Callable[..., Any], inference_volume: Path, chat_tokenizer: Any
 ) -> None:

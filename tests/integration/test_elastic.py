@@ -53,6 +53,7 @@ def losses(config: JobConfig) -> list[float]:
     return [record["loss"] for record in records]
 
 
+@pytest.mark.capability("elastic")
 @pytest.mark.usefixtures("ray_session")
 def test_run_that_gains_a_worker_sees_the_same_batches(
     config: Callable[..., JobConfig], monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def answers(
     return sorted(answered.take_all(), key=lambda row: row["request_index"])
 
 
+@pytest.mark.capability("generate")
 def test_each_row_is_answered_once(answers: list[dict[str, Any]]) -> None:
     assert [row["request_index"] for row in answers] == list(range(40))
     assert all(row["seconds"] > 0 for row in answers)
@@ -77,6 +78,7 @@ def test_a_row_may_bring_its_own_parameters(answers: list[dict[str, Any]]) -> No
     assert [len(answers[index]["token_ids"]) for index in (0, SHORTER, 39)] == [12, 5, 12]
 
 
+@pytest.mark.capability("generate")
 def test_answers_are_those_of_transformers(
     answers: list[dict[str, Any]], prompts: list[list[int]], tiny_model: Path
 ) -> None:

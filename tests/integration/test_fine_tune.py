@@ -81,6 +81,7 @@ def wait_until(condition: Callable[[], bool], job: Any, what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.capability("lora")
 def test_adapter_is_published_with_its_lineage(finished: Finished) -> None:
     artifact, folder = finished.report["artifact"], finished.folder
     text = (folder / "manifest.json").read_text()
@@ -98,6 +99,7 @@ def test_adapter_is_published_with_its_lineage(finished: Finished) -> None:
     assert (adapter["r"], adapter["base_model_name_or_path"]) == (8, "volume:model")
 
 
+@pytest.mark.capability("lora", "validation")
 def test_loss_falls_and_its_curve_is_kept(finished: Finished) -> None:
     curve = [json.loads(line) for line in (finished.folder / "training.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in curve if "loss" in record]
@@ -128,6 +130,7 @@ def test_attempt_that_is_published_is_not_run_again(finished: Finished, start_jo
         assert report[key] == finished.report[key]
 
 
+@pytest.mark.capability("resume")
 def test_killed_run_is_resumed_by_the_next_attempt(
     volume: Path, stage_config: Callable[..., Any], start_job: Any, finished: Finished
 ) -> None:
@@ -167,6 +170,7 @@ def test_run_that_died_after_its_last_step_takes_no_further_one(
     assert (attempt_folder(tmp_path) / weights).read_bytes() == (finished.folder / weights).read_bytes()
 
 
+@pytest.mark.capability("workers")
 def test_lost_worker_of_two_is_replaced(
     volume: Path, stage_config: Callable[..., Any], start_job: Any
 ) -> None:

@@ -120,6 +120,7 @@ def endpoint(
     serve.shutdown()
 
 
+@pytest.mark.capability("full-models")
 def test_endpoint_answers_as_the_batch_did(endpoint: tuple[int, Path]) -> None:
     """Prompt and answer of each row are the same, token for token: template, its options, prefill and decoding too."""
     from ray import serve
@@ -134,6 +135,7 @@ def test_endpoint_answers_as_the_batch_did(endpoint: tuple[int, Path]) -> None:
     assert (verdict["rows"], verdict["agreement"]) == (16, 1.0)
 
 
+@pytest.mark.capability("sampling-defaults")
 def test_requests_that_say_nothing_are_decoded_as_the_model_asks(endpoint: tuple[int, Path]) -> None:
     client = openai.OpenAI(base_url=f"http://127.0.0.1:{endpoint[0]}/v1", api_key="none", max_retries=0)
 

@@ -76,6 +76,7 @@ def volume(tmp_path: Path, tiny_model: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.capability("llama-factory", "own-environment")
 def test_the_yaml_of_its_users_makes_an_adapter(
     volume: Path, stage_document: Callable[..., dict[str, Any]], start_shared_job: Any
 ) -> None:
@@ -102,6 +103,7 @@ def test_the_yaml_of_its_users_makes_an_adapter(
     assert (adapted - plain).abs().max() > 0.1
 
 
+@pytest.mark.capability("llama-factory")
 def test_what_it_refuses_is_told(
     volume: Path, stage_document: Callable[..., dict[str, Any]], start_shared_job: Any
 ) -> None:

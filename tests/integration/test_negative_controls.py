@@ -159,6 +159,7 @@ def against_first(first: dict[str, Any]) -> dict[str, Any]:
     return {"first": incumbent("first", REVISION, first["artifact"])}
 
 
+@pytest.mark.capability("metrics", "gates")
 def test_what_learned_passes_and_is_better_than_the_base(first: dict[str, Any], lab: Lab) -> None:
     state, reason, message = judged(first, GOOD_ENOUGH, BETTER_THAN_BASE)
     assert (state, reason) == ("Succeeded", "Completed"), message
@@ -176,6 +177,7 @@ def rows_of(report: dict[str, Any], folder: str) -> list[dict[str, Any]]:
     return parquet.read_table(path).to_pylist()
 
 
+@pytest.mark.capability("gates")
 def test_a_detached_adapter_fails(lab: Lab, adapter: dict[str, Any], against_first: dict[str, Any]) -> None:
     report = lab.score("detached", detached(lab, adapter), incumbents=against_first)
     state, reason, message = judged(report, GOOD_ENOUGH)
@@ -200,6 +202,7 @@ def detached(lab: Lab, adapter: dict[str, Any]) -> dict[str, str]:
     return storage.publish(job, "adapter", ["adapter", "trained-on.parquet"], {"base": base})
 
 
+@pytest.mark.capability("gates")
 def test_shuffled_labels_fail(lab: Lab, against_first: dict[str, Any]) -> None:
     rows = [json.loads(line) for line in (lab.volume / "train.jsonl").read_text().splitlines()]
     labels = [row["output"] for row in rows]
@@ -213,6 +216,7 @@ def test_shuffled_labels_fail(lab: Lab, against_first: dict[str, Any]) -> None:
         assert (state, reason) == ("Failed", "GateNotMet"), message
 
 
+@pytest.mark.capability("one-prompt")
 def test_another_chat_template_fails(
     lab: Lab, adapter: dict[str, Any], against_first: dict[str, Any]
 ) -> None:
@@ -224,6 +228,7 @@ def test_another_chat_template_fails(
     assert "was measured with other prompts" in message
 
 
+@pytest.mark.capability("overlap")
 def test_rows_that_were_trained_on_are_not_scored(lab: Lab, adapter: dict[str, Any]) -> None:
     report = lab.score("overlap", adapter, input={"uri": "volume:train.jsonl", "limit": ROWS})
     assert (report["state"], report["error"]["reason"]) == ("Failed", "DataOverlap")

@@ -63,6 +63,7 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "default" / "viggo" / "stage" / "0123456789ab" / "1"
 
 
+@pytest.mark.capability("preferences")
 def test_pairs_teach_which_response_is_better(config: Config, tmp_path: Path) -> None:
     metrics, losses = run(config("dpo"), PAIRS[:32], PAIRS[32:])
     assert metrics["rewardAccuracy"] == 1.0
@@ -71,6 +72,7 @@ def test_pairs_teach_which_response_is_better(config: Config, tmp_path: Path) ->
     assert (output(tmp_path) / "adapter" / "adapter_model.safetensors").is_file()
 
 
+@pytest.mark.capability("preferences")
 def test_a_whole_model_learns_from_pairs(config: Config, tmp_path: Path, tiny_model: Path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -82,6 +84,7 @@ def test_a_whole_model_learns_from_pairs(config: Config, tmp_path: Path, tiny_mo
     assert any((tuned[name] != base[name]).any() for name in base)
 
 
+@pytest.mark.capability("preferences")
 def test_judgements_teach_which_responses_are_good(config: Config) -> None:
     rows = [
         asked(number) | {"output": row[part], "label": part == "chosen"}
@@ -93,6 +96,7 @@ def test_judgements_teach_which_responses_are_good(config: Config) -> None:
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.capability("pretraining")
 def test_a_text_is_learned(config: Config) -> None:
     rows = [{"text": f"Game {number} is a game of the year. " * 8} for number in range(20)]
     training = {"maxLength": 64, "packing": True, "maxSteps": 40}

@@ -127,6 +127,7 @@ async def served(job: JobConfig, renderer: tuple[Any, Any], messages: list[Any])
     return list(engine_input["prompt_token_ids"])
 
 
+@pytest.mark.capability("one-prompt")
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("format", ROWS)
 async def test_training_batch_and_endpoint_ask_alike(

@@ -68,6 +68,7 @@ def publish(config: JobConfig, folder: Path) -> dict[str, str]:
     return storage.publish(config, "adapter", ["adapter"], {"seed": 7})
 
 
+@pytest.mark.capability("bucket")
 def test_artifact_is_published_and_read_back(config: Config, bucket: Path, tmp_path: Path) -> None:
     job = config()
     storage.claim(job)
@@ -103,6 +104,7 @@ def test_folder_belongs_to_one_workflow(config: Config) -> None:
         storage.claim(config())
 
 
+@pytest.mark.capability("bucket")
 def test_checkpoints_are_found_fetched_and_pruned(config: Config, bucket: Path) -> None:
     first, second = config(), config(stage={"attempt": 2})
     for job, steps in ((first, (10, 20)), (second, (30,))):
@@ -179,6 +181,7 @@ def test_server_that_goes_away_leaves_no_half_artifact(
         assert storage.read_manifest(storage.publish(again, "adapter", ["adapter"], {}), again)
 
 
+@pytest.mark.capability("sources")
 def test_killed_training_goes_on_from_the_bucket(
     document: Callable[..., dict[str, Any]], bucket: Path, tiny_model: Path, start_job: Any
 ) -> None:

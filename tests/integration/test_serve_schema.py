@@ -23,6 +23,7 @@ def serve_configs() -> dict[str, Any]:
     }
 
 
+@pytest.mark.capability("applications")
 @pytest.mark.parametrize("config", serve_configs().values(), ids=serve_configs())
 def test_ray_takes_the_configuration(config: dict[str, Any]) -> None:
     from ray.serve.schema import ServeDeploySchema

@@ -133,6 +133,7 @@ def first_verdict(endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, 
     return endpoint.change(tuned, rows_of, seconds=500)
 
 
+@pytest.mark.capability("openai", "verification")
 def test_the_endpoint_answers_as_the_scored_batch_did(first_verdict: dict[str, Any]) -> None:
     assert first_verdict == {
         "modelId": "viggo", "rows": 16, "agreement": 1.0, "required": 0.95, "passed": True,
@@ -148,6 +149,7 @@ def test_clients_see_the_stable_name_alone(endpoint: Endpoint) -> None:
             endpoint.client.chat.completions.create(model=name, messages=QUESTION)
 
 
+@pytest.mark.capability("openai")
 @pytest.mark.usefixtures("first_verdict")
 def test_a_stream_says_the_same(endpoint: Endpoint) -> None:
     streamed = [chunk.choices[0].delta.content or "" for chunk in endpoint.ask(stream=True)]
@@ -172,6 +174,7 @@ def ask_through(
     return run
 
 
+@pytest.mark.capability("through")
 @pytest.mark.usefixtures("first_verdict")
 def test_a_batch_through_the_endpoint_answers_as_the_one_that_was_scored(
     ask_through: Callable[..., list[dict[str, Any]]], scored: Any
@@ -185,6 +188,7 @@ def test_a_batch_through_the_endpoint_answers_as_the_one_that_was_scored(
             assert row[column] == same[column], column
 
 
+@pytest.mark.capability("structured-serving")
 @pytest.mark.usefixtures("first_verdict")
 def test_an_endpoint_takes_forms_as_the_engine_does(ask_through: Callable[..., list[dict[str, Any]]]) -> None:
     forms = [{"choice": ["year", "name"]}, {"jsonSchema": {"enum": ["what", "is"]}}]
@@ -196,6 +200,7 @@ def test_an_endpoint_takes_forms_as_the_engine_does(ask_through: Callable[..., l
     assert json.loads(second["generated_text"]) in ("what", "is")
 
 
+@pytest.mark.capability("promotion")
 @pytest.mark.usefixtures("first_verdict")
 def test_a_promotion_and_its_rollback_keep_the_engine(
     endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, Any], publish_adapter: Callable[..., Any]
@@ -216,6 +221,7 @@ def test_a_promotion_and_its_rollback_keep_the_engine(
     assert engine_process() == engine
 
 
+@pytest.mark.capability("verification")
 @pytest.mark.usefixtures("first_verdict")
 def test_another_model_than_the_scored_one_is_no_success(
     endpoint: Endpoint, scored: Any, rows_of: dict[str, Any], publish_adapter: Callable[..., Any]

@@ -35,6 +35,7 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+@pytest.mark.capability("chat-template-options")
 def test_chat_template_is_the_one_asked_for(
     stage_config: Callable[..., Any], folder: Path, chat_tokenizer: Any
 ) -> None:

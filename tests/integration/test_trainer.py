@@ -77,6 +77,7 @@ def test_learning_rate_zero_leaves_the_adapter_as_it_began(config: Config, tmp_p
     assert [report["step"] for report in reports] == [3]  # the last step is always told
 
 
+@pytest.mark.capability("full-models")
 @pytest.mark.parametrize("change", [{"method": "full"}, {"export": {"merge": True}}], ids=["full", "merge"])
 def test_whole_model_is_saved_with_what_belongs_to_it(
     config: Config, tmp_path: Path, tiny_model: Path, change: dict[str, Any]
@@ -137,6 +138,7 @@ def losses(folder: Path) -> list[Any]:
     return [(record["step"], record.get("loss"), record.get("eval_loss")) for record in curve]
 
 
+@pytest.mark.capability("resume")
 def test_resumed_run_equals_an_uninterrupted_one(config: Config, tmp_path: Path) -> None:
     """To the last bit: order of the rows, optimizer, schedule and random state, which the dropout draws from."""
     changes = {
@@ -186,6 +188,7 @@ def test_best_checkpoint_of_an_earlier_attempt_is_published(config: Config, tmp_
     ).read_bytes()
 
 
+@pytest.mark.capability("validation")
 def test_best_checkpoint_is_the_one_published(config: Config, tmp_path: Path) -> None:
     # A rate that is far too high makes the loss rise again.
     training = {
@@ -207,6 +210,7 @@ def test_best_checkpoint_is_the_one_published(config: Config, tmp_path: Path) ->
     assert (output(tmp_path) / "adapter" / weights).read_bytes() == kept.read_bytes()
 
 
+@pytest.mark.capability("full-models")
 def test_merged_model_answers_as_its_adapter_does(config: Config, tmp_path: Path, tiny_model: Path) -> None:
     import torch
     from peft import PeftModel
@@ -234,6 +238,7 @@ def records(content: bytes) -> Iterator[bytes]:
         content = content[16 + length :]
 
 
+@pytest.mark.capability("trackers")
 def test_events_of_tensorboard_lie_beside_the_artifact(config: Config, tmp_path: Path) -> None:
     from tensorboardX.proto.event_pb2 import Event
 
@@ -271,6 +276,7 @@ def test_long_rows_are_counted(config: Config) -> None:
     assert (metrics["trainRows"], metrics["truncatedRows"]) == (9, 1)
 
 
+@pytest.mark.capability("trainer-options")
 def test_extra_arguments_reach_trl(config: Config, tmp_path: Path) -> None:
     extra = {"adam_beta2": 0.95, "model_init_kwargs": {"attn_implementation": "eager"}}
     arguments = trl_arguments(config(training={"extra": extra}), str(tmp_path), evaluated=False, workers=1)
@@ -278,6 +284,7 @@ def test_extra_arguments_reach_trl(config: Config, tmp_path: Path) -> None:
     run(config(training={"extra": extra, "maxSteps": 1}))
 
 
+@pytest.mark.capability("trainer-options")
 @pytest.mark.parametrize(
     ("training", "message"),
     [

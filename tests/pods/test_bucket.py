@@ -37,6 +37,7 @@ def namespace(pods: Pods, tmp_path_factory: pytest.TempPathFactory) -> str:
     return name
 
 
+@pytest.mark.capability("resume", "lost-heads", "bucket")
 def test_deleted_pods_cost_neither_the_training_nor_a_row(pods: Pods, namespace: str) -> None:
     workflow = in_bucket(stages(demo_workflow(namespace), "tune", "score"), namespace)
     training = stage_of(workflow, "tune")["fineTune"]["training"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
 from tests.cluster.api import eventually
 from tests.cluster.supplies import claim
 
@@ -15,6 +16,7 @@ DIAGNOSIS_SECONDS = 60
 NAME = "card"
 
 
+@pytest.mark.capability("pending")
 def test_a_gpu_that_no_node_has_is_named_within_a_minute(pods: Pods) -> None:
     namespace = pods.make_namespace()
     claim(pods.api, namespace, CLAIM)

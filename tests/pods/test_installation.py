@@ -41,6 +41,7 @@ def test_documents_say_what_is_tried_here(command: str) -> None:
     assert any(command in document.read_text() for document in DOCUMENTS)
 
 
+@pytest.mark.capability("installation")
 @pytest.mark.usefixtures("uninstalled")
 def test_helm_and_kubectl_install_the_same_operator(pods: Pods) -> None:
     typed(pods, INSTALL)

@@ -62,6 +62,7 @@ def stranger(pods: Pods) -> str:
     return name
 
 
+@pytest.mark.capability("lora", "volume")
 def test_the_tuned_model_beats_the_base(serving: Workflow) -> None:
     base, tuned = (stage(serving, name)["metrics"]["exactMatch"] for name in ("base", "score"))
     assert base["value"] <= 0.2
@@ -77,6 +78,7 @@ def test_the_operator_adds_next_to_nothing(serving: Workflow, timeline: Timeline
     assert sum(gaps) <= ADDED_SECONDS
 
 
+@pytest.mark.capability("openai")
 def test_the_endpoint_answers_the_openai_client(pods: Pods, stranger: str, serving: Workflow) -> None:
     found: dict[str, Any] = pods.python_in(
         stranger, stranger, STREAM, url=serving["status"]["url"], key=KEY, texts=["Tell me about it."]
@@ -87,6 +89,7 @@ def test_the_endpoint_answers_the_openai_client(pods: Pods, stranger: str, servi
     assert text
 
 
+@pytest.mark.capability("keys", "closed")
 def test_strangers_neither_ask_without_a_key_nor_run_code(
     pods: Pods, namespace: str, stranger: str, serving: Workflow
 ) -> None:
@@ -108,6 +111,7 @@ def test_strangers_neither_ask_without_a_key_nor_run_code(
     assert set(codes[4:]) <= {401, 403}
 
 
+@pytest.mark.capability("images")
 def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
     pods: Pods, namespace: str, serving: Workflow
 ) -> None:
@@ -150,6 +154,7 @@ def second(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
     return changed
 
 
+@pytest.mark.capability("promotion")
 def test_a_second_adapter_is_promoted_under_load(
     pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
 ) -> None:
@@ -167,6 +172,7 @@ def test_a_second_adapter_is_promoted_under_load(
     assert after["history"][0]["revision"] == serving["status"]["serving"]["revision"]
 
 
+@pytest.mark.capability("promotion")
 def test_a_rollback_loses_no_request_either(
     pods: Pods, namespace: str, stranger: str, serving: Workflow, second: Workflow
 ) -> None:
@@ -181,6 +187,7 @@ def test_a_rollback_loses_no_request_either(
     assert (after["serving"]["revision"], after["serving"]["pinned"]) == (first, True)
 
 
+@pytest.mark.capability("gates")
 def test_what_a_gate_refuses_does_not_serve(pods: Pods, namespace: str, second: Workflow) -> None:
     before = look(pods, namespace)["status"]["serving"]
     stricter = copy.deepcopy(second)

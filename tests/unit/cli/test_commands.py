@@ -53,6 +53,7 @@ def test_the_starter_file_is_valid_and_is_not_overwritten(run: Run) -> None:
     assert "exists already" in again.output
 
 
+@pytest.mark.capability("python")
 def test_a_bad_file_ends_with_2_and_its_line(run: Run) -> None:
     run("init")
     path = Path("workflow.yaml")
@@ -72,6 +73,7 @@ def test_a_missing_file_ends_with_2(run: Run) -> None:
     assert "nowhere.yaml" in ended.output
 
 
+@pytest.mark.capability("python")
 def test_render_prints_what_kubectl_takes(run: Run, tmp_path: Path) -> None:
     run("init")
     path = Path("workflow.yaml")
@@ -83,6 +85,7 @@ def test_render_prints_what_kubectl_takes(run: Run, tmp_path: Path) -> None:
     assert kinds.count("RayService") == 1
 
 
+@pytest.mark.capability("python")
 def test_plan_tells_what_never_ran(run: Run) -> None:
     run("init")
     ended = run("plan", "workflow.yaml")
@@ -131,6 +134,7 @@ def test_stopping_what_does_not_run_is_done(run: Run, home: WorkflowHome) -> Non
     assert (ended.exit_code, ended.output.strip()) == (0, "my-workflow is not running")
 
 
+@pytest.mark.capability("retention")
 def test_gc_removes_what_no_stage_needs_and_says_how_much(run: Run, home: WorkflowHome) -> None:
     claim = home.load().spec.storage.volume
     assert claim

@@ -166,6 +166,7 @@ def test_one_of_several_workflows_has_to_be_named(run: Run, home: WorkflowHome, 
     assert "name one of other, viggo" in ended.output
 
 
+@pytest.mark.capability("page")
 def test_the_report_is_one_file(run: Run, home: WorkflowHome, tmp_path: Path) -> None:
     home.apply(load_workflow(FILE))
     ended = run("report", "viggo", "-o", str(tmp_path / "page.html"))

@@ -37,6 +37,7 @@ def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.capability("python")
 def test_a_kubeconfig_means_its_current_context(kubeconfig: Path) -> None:
     assert kubeconfig_files() == [kubeconfig]
     with chosen(local=False, context=None, namespace=None) as target:
@@ -56,6 +57,7 @@ def test_a_context_and_a_namespace_are_taken_as_told(kubeconfig: Path) -> None:
         connect("third")
 
 
+@pytest.mark.capability("python")
 def test_local_means_this_machine(kubeconfig: Path) -> None:
     with chosen(local=True, context=None, namespace=None) as target:
         assert isinstance(target, Machine)

@@ -46,6 +46,7 @@ def ask(server: Any, status: int, text: str) -> list[str]:
     return list(endpoint.stream("Hello", 8))
 
 
+@pytest.mark.capability("openai")
 def test_pieces_come_as_they_are_said(server: Any) -> None:
     said = "".join(f"data: {json.dumps(piece)}\n\n" for piece in PIECES) + "data: [DONE]\n\n"
     assert ask(server, 200, said) == ["Hé"]

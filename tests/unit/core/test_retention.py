@@ -46,6 +46,7 @@ def gone(stored: list[Stored], status: LLMWorkflowStatus | None = None, *edits: 
     return [item.key for item in found]
 
 
+@pytest.mark.capability("retention")
 def test_the_newest_revisions_of_each_stage_stay() -> None:
     stored = [*(tuned(number) for number in (1, 2, 3)), scored(4, of=3), scored(5, of=3)]
     assert gone(stored) == [("tune", rev(1), 1), ("tune", rev(2), 1), ("score", rev(4), 1)]
@@ -64,6 +65,7 @@ def test_inputs_of_inputs_stay() -> None:
     assert gone([tuned(1), middle, last, *newer]) == []
 
 
+@pytest.mark.capability("retention")
 @pytest.mark.parametrize("place", ["serving", "candidate", "status", "history"])
 def test_what_serves_will_serve_or_served_last_stays(place: str) -> None:
     served = promotion(1)

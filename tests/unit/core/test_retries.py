@@ -149,6 +149,7 @@ def test_pods_that_never_come_fail_the_stage() -> None:
     assert cluster.children == {}, "what it held is given back"
 
 
+@pytest.mark.capability("queue")
 def test_time_in_the_queue_counts_in_no_timeout() -> None:
     cluster = started(("stages.0.timeoutSeconds", 100), ("stages.0.pendingTimeoutSeconds", 50))
     cluster.wait(40)

@@ -60,6 +60,7 @@ def test_progress_is_told_at_once_and_then_after_a_while(
     assert json.loads((tmp_path / "report.json").read_text())["progress"]["message"] == "1 of 2 rows"
 
 
+@pytest.mark.capability("row-errors")
 def test_what_failed_is_asked_again() -> None:
     script = Script({0: BAD, 2: BAD}, {0: GOOD, 2: BAD}, {2: BAD})
     assert dict(answers.retried(script, 2)(REQUESTS)) == {0: GOOD, 2: BAD}
@@ -83,6 +84,7 @@ def converse(script: Script, *templates: str) -> dict[int, Answer]:
     return dict(answers.in_turns(script, len(templates), follow)(REQUESTS))
 
 
+@pytest.mark.capability("turns")
 def test_a_conversation_goes_on_from_what_was_said() -> None:
     first, second, third = (replace(GOOD, text=text) for text in ("first", "second", "third"))
     script = Script({0: first, 2: first}, {2: second, 0: second}, {0: third, 2: third})

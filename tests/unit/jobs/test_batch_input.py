@@ -27,6 +27,7 @@ def of_items(stage_config: Document, items: list[dict[str, Any]]) -> dict[str, A
     return stage_config("batch", input={"uri": None, "items": items})
 
 
+@pytest.mark.capability("sources")
 def test_items_are_rows(stage_config: Document) -> None:
     found = read(of_items(stage_config, ITEMS))
     assert found.rows == ITEMS

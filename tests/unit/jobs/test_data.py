@@ -40,6 +40,7 @@ def as_parquet(rows: list[Any]) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@pytest.mark.capability("formats")
 @pytest.mark.parametrize(
     ("name", "format", "write"),
     [
@@ -60,6 +61,7 @@ def test_formats_give_the_same_rows(
     assert report.digests == {f"volume:{name}": f"sha256:{hashlib.sha256(content).hexdigest()}"}
 
 
+@pytest.mark.capability("formats")
 def test_folder_stands_for_its_files_by_name(fine_tune: Config, report: Report, tmp_path: Path) -> None:
     folder = tmp_path / "rows"
     folder.mkdir()
@@ -138,6 +140,7 @@ def test_changed_input_is_refused(fine_tune: Config, report: Report, tmp_path: P
     assert caught.value.reason == "InputChanged"
 
 
+@pytest.mark.capability("formats")
 @pytest.mark.parametrize(("name", "format"), [("a.txt", None), ("a.md", "text")])
 def test_lines_of_a_text_are_rows(
     fine_tune: Config, report: Report, tmp_path: Path, name: str, format: str | None

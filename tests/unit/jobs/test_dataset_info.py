@@ -59,6 +59,7 @@ def trained_on(
     return read
 
 
+@pytest.mark.capability("dataset-info")
 @pytest.mark.parametrize(
     ("entry", "row", "prompt", "messages"),
     [
@@ -192,6 +193,7 @@ def test_change_of_the_rows_is_a_change_of_the_input(
         load_rows(fine_tune(data=config.section["data"], pinned={"volume:data": before}), report)
 
 
+@pytest.mark.capability("dataset-info")
 @pytest.mark.parametrize(
     ("entry", "row", "layout"),
     [

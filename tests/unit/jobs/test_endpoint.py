@@ -95,6 +95,7 @@ def ask(fake: FakeEndpoint, requests: list[Request] = REQUESTS, **fields: Any) -
     return dict(endpoint.answer(requests, asked, PARAMETERS))
 
 
+@pytest.mark.capability("endpoints")
 def test_rows_are_answered_with_what_the_endpoint_counts(fake: FakeEndpoint) -> None:
     found = ask(fake)
     assert sorted(found) == [0, 2]
@@ -121,6 +122,7 @@ def test_parameters_are_in_words_that_every_endpoint_knows(fake: FakeEndpoint) -
     assert fake.bodies[1]["structured_outputs"] == {"choice": ["a", "b"]}
 
 
+@pytest.mark.capability("endpoints")
 def test_a_busy_endpoint_is_asked_again(fake: FakeEndpoint) -> None:
     fake.refusals = [429, 503]
     assert {answer.error for answer in ask(fake).values()} == {None}
@@ -139,6 +141,7 @@ def test_what_stays_refused_is_the_error_of_its_row(fake: FakeEndpoint) -> None:
     assert len(fake.times) == 4  # a bad request is not repeated
 
 
+@pytest.mark.capability("endpoints")
 def test_requests_keep_to_the_rate(fake: FakeEndpoint) -> None:
     fake.refusals = [429]
     began = time.monotonic()
@@ -197,6 +200,7 @@ def test_a_batch_needs_no_model_where_an_endpoint_answers(
     assert not list(tmp_path.rglob("answered"))
 
 
+@pytest.mark.capability("media")
 def test_an_endpoint_sees_what_a_row_shows(
     fake: FakeEndpoint, tmp_path: Path, stage_config: Callable[..., dict[str, Any]]
 ) -> None:

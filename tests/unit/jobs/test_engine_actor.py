@@ -14,6 +14,7 @@ from llmworkflow_jobs.inference_model import InferenceModel
 L4 = {"type": "L4", "count": 1}
 
 
+@pytest.mark.capability("engine-load")
 @pytest.mark.parametrize(
     ("accelerator", "fields", "suits"),
     [
@@ -37,6 +38,7 @@ def test_texts_from_one_gpu_are_our_own(
     assert engine_actor.suits(config, arguments) is suits
 
 
+@pytest.mark.capability("engine-load")
 @pytest.mark.parametrize(("batch_size", "batches"), [(1, 4096), (256, 16), (3000, 2), (10_000, 2)])
 def test_an_engine_has_enough_in_hand_to_stay_busy(batch_size: int, batches: int) -> None:
     assert engine_actor.batches_in_hand(batch_size) == batches

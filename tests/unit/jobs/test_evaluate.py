@@ -13,6 +13,7 @@ def score(rows: list[Scored], name: str = "exactMatch") -> Score:
     return evaluate(rows, resolve({"metrics": [name]}), 0)[name].score
 
 
+@pytest.mark.capability("metrics")
 def test_failed_and_unmatched_rows_count_as_zero() -> None:
     rows = [
         Scored("a", "a"),
@@ -37,6 +38,7 @@ def test_shares_of_a_point_are_resampled() -> None:
     assert (found.low, found.high) == intervals.bootstrap([0.8, 0.0] * 20, None, 0, 0.95)
 
 
+@pytest.mark.capability("metrics")
 def test_rows_of_a_group_are_one_draw() -> None:
     alone = [Scored(text, "a") for text in "ab" * 50]
     together = [Scored(text, "a", group=str(n // 2 % 10)) for n, text in enumerate("aabb" * 25)]

@@ -70,10 +70,12 @@ def trial(tmp_path: Path) -> Trial:
     return trial
 
 
+@pytest.mark.capability("gates")
 def test_the_first_candidate_has_to_beat_the_base_model(tmp_path: Path) -> None:
     assert Trial(tmp_path).judge(5) == ("Failed", "GateNotMet")
 
 
+@pytest.mark.capability("gates")
 @pytest.mark.parametrize(
     ("right", "verdict"),
     [

@@ -45,6 +45,7 @@ def test_no_reference_is_the_base_model(stage_config: Document) -> None:
     assert model.answering(None) == BASE.folder
 
 
+@pytest.mark.capability("model-sources")
 def test_a_model_of_the_hub_is_loaded_by_name_and_commit(stage_config: Document) -> None:
     job = config.parse(stage_config("batch", model={"source": "hf://org/name"}))
     model = inference_model.on_base(job, "/cache/snapshots/abc123")
@@ -52,6 +53,7 @@ def test_a_model_of_the_hub_is_loaded_by_name_and_commit(stage_config: Document)
     assert engine.arguments(job, model, {"engineKwargs": {}})["tokenizer_revision"] == "abc123"
 
 
+@pytest.mark.capability("hand-off")
 def test_an_adapter_comes_on_its_base_model(stage_config: Document) -> None:
     document = stage_config("batch")
     model = chosen(document, publish(document, "adapter", adapter_files()))

@@ -32,6 +32,7 @@ def request(photo: Any) -> Request:
     return Request(0, {"photo": photo}, MESSAGES, [])
 
 
+@pytest.mark.capability("media")
 @pytest.mark.parametrize(
     ("photo", "url"),
     [
@@ -68,11 +69,13 @@ def test_a_column_that_no_row_has(job: config.JobConfig) -> None:
     assert caught.value.reason == "ColumnMissing"
 
 
+@pytest.mark.capability("formats")
 def test_a_folder_of_images_is_rows(tmp_path: Path, job: config.JobConfig) -> None:
     told = report.Report(job, report.FileSink(str(tmp_path / "report.json")))
     assert data.read_rows([{"uri": "volume:photos"}], job, told) == [{"path": "cat.png", "image": INLINE}]
 
 
+@pytest.mark.capability("formats")
 def test_a_list_of_texts_is_rows(tmp_path: Path, job: config.JobConfig) -> None:
     (tmp_path / "list.json").write_text('["one", {"text": "two"}]')
     told = report.Report(job, report.FileSink(str(tmp_path / "report.json")))

@@ -15,6 +15,7 @@ from llmworkflow_jobs.evaluate import evaluate
 from llmworkflow_jobs.metrics import Scored
 
 
+@pytest.mark.capability("metrics")
 @pytest.mark.parametrize(
     ("generated", "reference", "score"),
     [
@@ -32,6 +33,7 @@ def test_exact_match_ignores_white_space_at_the_ends_alone(
     assert metrics.exact_match(generated, reference) == score
 
 
+@pytest.mark.capability("metrics")
 @pytest.mark.parametrize(
     ("generated", "reference", "score"),
     [
@@ -50,6 +52,7 @@ def test_token_f1_is_that_of_squad(generated: str, reference: str, score: float)
     assert metrics.token_f1(reference, generated) == pytest.approx(score)
 
 
+@pytest.mark.capability("metrics")
 @pytest.mark.parametrize(
     ("generated", "score"),
     [
@@ -61,6 +64,7 @@ def test_json_is_one_value_and_nothing_around_it(generated: str, score: int) -> 
     assert metrics.json_valid(generated) == score
 
 
+@pytest.mark.capability("metrics")
 @pytest.mark.parametrize(
     ("pattern", "generated", "score"),
     [("b+", "abba", 1), ("^b+$", "abba", 0), ("^b+$", "bb", 1), ("(?i)A$", "a", 1), ("b", "", 0)],
@@ -121,6 +125,7 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+@pytest.mark.capability("own-metrics")
 @pytest.mark.usefixtures("own_modules")
 def test_an_own_metric_is_given_answer_reference_and_row() -> None:
     rows = [
@@ -132,6 +137,7 @@ def test_an_own_metric_is_given_answer_reference_and_row() -> None:
     assert score_of("own_scores:answer", Scored("number", None)) == 2.5
 
 
+@pytest.mark.capability("own-metrics")
 @pytest.mark.parametrize(
     ("generated", "problem"),
     [

@@ -26,6 +26,7 @@ def folder(tmp_path: Path, chat_tokenizer: Any) -> Path:
     return folder
 
 
+@pytest.mark.capability("model-sources")
 def test_model_is_found_and_its_digest_reported(fine_tune: Config, report: Report, folder: Path) -> None:
     base = model.resolve(fine_tune(), report)
     assert (base.source, base.folder) == ("volume:model", str(folder))

@@ -36,6 +36,7 @@ def asked(text: str, target: str | None, job: JobConfig, error: str | None = Non
     return Request(7, row, messages_of(row, job.prompt), [], target, error)
 
 
+@pytest.mark.capability("overlap")
 @pytest.mark.parametrize("text", ["The name of the Game", " the NAME of\n the  game "])
 def test_a_prompt_that_was_trained_on_ends_the_batch(batch: JobConfig, text: str) -> None:
     rows = [asked("new", "new", batch), asked(text, "other", batch), asked("bad", None, batch, error="bad")]

@@ -18,6 +18,7 @@ def answer_of(template: str | None) -> Answer:
     return found
 
 
+@pytest.mark.capability("postprocess")
 @pytest.mark.parametrize(
     ("template", "text"),
     [
@@ -42,6 +43,7 @@ def test_a_text_that_does_not_fit_the_template_is_an_error(template: str) -> Non
     assert "good" in found.error
 
 
+@pytest.mark.capability("postprocess")
 def test_templates_are_sandboxed() -> None:
     error = answer_of("{{ text.__class__.__mro__ }}").error
     assert error is not None

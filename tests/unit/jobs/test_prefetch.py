@@ -40,12 +40,14 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     return main
 
 
+@pytest.mark.capability("prefetch")
 def test_the_model_is_found_and_its_digest_told(run: Callable[..., dict[str, Any]]) -> None:
     found = run(None)
     assert (found["state"], found["artifact"]) == ("Succeeded", None)
     assert found["resolved"]["volume:model"].startswith("sha256:")
 
 
+@pytest.mark.capability("prefetch")
 def test_a_mirror_has_all_files(run: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     assert run("volume:mirrors/qwen")["state"] == "Succeeded"
     mirror = tmp_path / "mirrors" / "qwen"

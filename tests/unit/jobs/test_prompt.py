@@ -42,6 +42,7 @@ TURNS = {"conversations": [{"from": "human", "value": "What is it?"}, {"from": "
 SHAREGPT = prompt("sharegpt", messages="conversations")
 
 
+@pytest.mark.capability("prompt-formats")
 @pytest.mark.parametrize(
     ("row", "spec", "messages", "response"),
     [
@@ -139,6 +140,7 @@ def test_row_that_does_not_fit_is_refused(
     assert caught.value.missing == missing
 
 
+@pytest.mark.capability("prompt-formats")
 @pytest.mark.parametrize(
     "template",
     [
@@ -167,6 +169,7 @@ def test_training_begins_with_the_ids_of_inference(
     assert chat_tokenizer.decode(example.input_ids[len(ids) : -1]) == response
 
 
+@pytest.mark.capability("chat-template-options")
 def test_chat_template_options_reach_both(chat_tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     template = chat_tokenizer.chat_template
     monkeypatch.setattr(chat_tokenizer, "chat_template", "{{ '<' ~ mode ~ '>' }}" + template)
@@ -177,6 +180,7 @@ def test_chat_template_options_reach_both(chat_tokenizer: Any, monkeypatch: pyte
     assert training_token_ids(chat_tokenizer, row, spec, [2]).input_ids[: len(ids)] == ids
 
 
+@pytest.mark.capability("chat-template-options")
 @given(prefill=st.text(min_size=1, max_size=20), response=st.text(max_size=20), begun=st.booleans())
 def test_answers_go_on_from_the_prefill(
     chat_tokenizer: Any, prefill: str, response: str, begun: bool
@@ -204,6 +208,7 @@ THINKING = (  # the prompt opens or ends the thinking, and a turn that is over h
 )
 
 
+@pytest.mark.capability("chat-template-options")
 @pytest.mark.parametrize(("done", "response"), [(False, "It is old.\n</think>\nA game."), (True, "A game.")])
 def test_thinking_goes_on_where_the_prompt_leaves_it(
     chat_tokenizer: Any, monkeypatch: pytest.MonkeyPatch, done: bool, response: str

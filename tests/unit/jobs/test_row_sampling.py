@@ -24,6 +24,7 @@ def own(value: Any) -> Request:
     return found
 
 
+@pytest.mark.capability("sampling-by-row")
 @pytest.mark.parametrize(
     ("value", "sampling"),
     [

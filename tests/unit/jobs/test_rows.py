@@ -105,6 +105,7 @@ def test_no_reference_is_needed_where_nothing_is_scored(chat_tokenizer: Any) -> 
     assert (request.reference, request.error) == (None, None)
 
 
+@pytest.mark.capability("row-figures")
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -122,6 +123,7 @@ def test_result_says_what_became_of_a_row(answer: Answer | None, expected: tuple
     assert found == expected
 
 
+@pytest.mark.capability("sampling-by-row")
 @pytest.mark.parametrize(
     ("keep", "expected"),
     [(None, ["instruction", "input", "output", "extra"]), (["input"], ["input"]), ([], [])],

@@ -33,6 +33,7 @@ def test_file_address_is_unquoted(fine_tune: Config, tmp_path: Path) -> None:
     assert storage.open_uri((tmp_path / "a b").as_uri(), fine_tune())[1] == str(tmp_path / "a b")
 
 
+@pytest.mark.capability("bucket")
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -48,6 +49,7 @@ def test_other_addresses_are_refused(fine_tune: Config, uri: str, message: str) 
     assert caught.value.reason == "OptionInvalid"
 
 
+@pytest.mark.capability("bucket")
 def test_bucket_of_another_server(fine_tune: Config) -> None:
     config = fine_tune(storage={"endpoint": "http://127.0.0.1:9000"})
     filesystem, path = storage.open_uri("s3://bucket/team/a", config)
@@ -55,6 +57,7 @@ def test_bucket_of_another_server(fine_tune: Config) -> None:
     assert path == "bucket/team/a"
 
 
+@pytest.mark.capability("bucket")
 def test_bucket_of_google(fine_tune: Config) -> None:
     filesystem, path = storage.open_uri("gs://bucket/team/a", fine_tune())
     assert isinstance(filesystem, fs.GcsFileSystem)
@@ -72,6 +75,7 @@ def write_attempt(config: JobConfig, files: dict[str, bytes]) -> Path:
 FILES = {"adapter/a.bin": b"1234", "adapter/sub/b.json": b"{}", "checkpoints/c": b"no", "training.jsonl": b""}
 
 
+@pytest.mark.capability("hand-off")
 def test_published_artifact_is_read_back(fine_tune: Config) -> None:
     config = fine_tune()
     write_attempt(config, FILES)
@@ -96,6 +100,7 @@ def test_published_artifact_is_read_back(fine_tune: Config) -> None:
     assert storage.published(config) == (artifact, manifest)
 
 
+@pytest.mark.capability("hand-off")
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -21,6 +21,7 @@ Config = Callable[..., JobConfig]
 ROW = {"instruction": "What is the name?", "input": "", "output": "name"}
 
 
+@pytest.mark.capability("validation")
 @given(
     st.lists(st.integers(0, 9), min_size=4, max_size=60),
     st.floats(0.3, 0.7),

@@ -94,6 +94,7 @@ def test_what_cannot_be_trained_is_refused(fine_tune: Config, change: dict[str, 
     assert caught.value.reason == "OptionInvalid"
 
 
+@pytest.mark.capability("trackers")
 def test_tracker_that_is_not_installed_is_refused(fine_tune: Config) -> None:
     check(fine_tune(training={"reportTo": ["tensorboard"]}))
     with pytest.raises(JobError, match=r"reportTo names mlflow, whose package mlflow .*ray\.pip") as caught:

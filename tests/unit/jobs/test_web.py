@@ -48,6 +48,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.capability("sources")
 def test_rows_come_from_a_server_that_was_busy_at_first(
     fine_tune: Callable[..., JobConfig], report: Report, server: str
 ) -> None:

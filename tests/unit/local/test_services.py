@@ -111,6 +111,7 @@ def test_an_adapter_is_promoted_in_place(services: Services, running: FakeServe,
     assert running.applications[0]["deployments"][0]["user_config"] == {"alias": "two"}
 
 
+@pytest.mark.capability("surge")
 def test_other_engines_replace_the_old_ones_where_asked_to(services: Services, running: FakeServe) -> None:
     services.apply(NAME, config("b"), surge=False)
     assert running.routes == {NAME: "/", "router": "/route"}
@@ -137,6 +138,7 @@ def test_other_engines_come_beside_and_take_over_once_verified(
     assert running.routes == {successor: "/", "router": "/route"}
 
 
+@pytest.mark.capability("surge")
 def test_a_successor_that_answers_otherwise_never_takes_over(services: Services, running: FakeServe) -> None:
     services.apply(NAME, config("b"), surge=True)
     running.states[name_of(config("b"))] = "RUNNING"

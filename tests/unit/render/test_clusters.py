@@ -45,6 +45,7 @@ def test_the_autoscaler_knows_what_pods_will_bring() -> None:
     assert group_of(child_of("tune"))["resources"] == {"accelerator_type:L4": "1"}
 
 
+@pytest.mark.capability("accelerators", "spot")
 def test_accelerators() -> None:
     ray = {
         "accelerator": {
@@ -66,6 +67,7 @@ def test_accelerators() -> None:
     assert "nvidia.com/gpu" not in head["containers"][0]["resources"]["limits"]
 
 
+@pytest.mark.capability("accelerators")
 def test_a_profile_that_the_installation_lacks() -> None:
     with pytest.raises(RenderError, match=r"stage tune: ray\.accelerator\.name is 'l5'.*a100, .*choose one"):
         child_of("tune", ray={"accelerator": {"name": "l5"}})
@@ -77,6 +79,7 @@ def test_cpu_stages_take_no_accelerator() -> None:
     assert "resources" not in group_of(child)
 
 
+@pytest.mark.capability("groups")
 def test_further_groups() -> None:
     groups = [
         {"name": "spot", "replicas": 0, "minReplicas": 0, "maxReplicas": 4, "accelerator": {"name": "t4"}},
@@ -94,6 +97,7 @@ def test_further_groups() -> None:
     assert cluster_of(child)["enableInTreeAutoscaling"] is True
 
 
+@pytest.mark.capability("own-environment")
 def test_a_stage_overrides_the_workflow_which_overrides_the_installation() -> None:
     ray = {
         "worker": {"cpu": 8, "memory": "64Gi"},

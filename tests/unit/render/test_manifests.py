@@ -32,6 +32,7 @@ def test_a_child_comes_after_everything_that_it_refers_to() -> None:
     assert kinds(rendered(make_workflow(), "chat")) == [*shared, "NetworkPolicy", "RayService"]
 
 
+@pytest.mark.capability("left-nothing")
 @pytest.mark.parametrize("stage", STAGES)
 def test_everything_goes_when_the_workflow_goes(stage: str) -> None:
     for manifest in rendered(make_workflow(), stage):
@@ -101,6 +102,7 @@ def test_entrypoints_are_constants(stage: str, entrypoint: str) -> None:
     assert "runtimeEnvYAML" not in child["spec"]
 
 
+@pytest.mark.capability("own-environment")
 def test_packages() -> None:
     assert child_of("tune", ray={"pip": ["a==1"]})["spec"]["runtimeEnvYAML"] == '{"pip": ["a==1"]}'
 
@@ -120,6 +122,7 @@ def test_deadlines_of_kuberay_are_looser_than_the_planners(
     assert (spec["preRunningDeadlineSeconds"], spec["activeDeadlineSeconds"]) == expected
 
 
+@pytest.mark.capability("queue")
 def test_a_queued_job_waits_for_kueue() -> None:
     child = child_of("tune", ray={"queue": "team-a"})
     assert child["metadata"]["labels"][names.LABEL_QUEUE] == "team-a"
@@ -127,6 +130,7 @@ def test_a_queued_job_waits_for_kueue() -> None:
     assert "suspend" not in child_of("tune")["spec"]
 
 
+@pytest.mark.capability("prefetch")
 def test_a_prefetch_takes_no_accelerator() -> None:
     workflow = make_workflow(stages={"tune": {"fineTune": None, "prefetch": {}}})
     child = rendered(workflow, "tune", work=replace(WORK["tune"], kind="prefetch"))[-1]
@@ -137,6 +141,7 @@ def test_a_prefetch_takes_no_accelerator() -> None:
 # Services
 
 
+@pytest.mark.capability("surge")
 @pytest.mark.parametrize(("upgrade", "strategy"), [("surge", "NewCluster"), ("replace", "None")])
 def test_upgrades(upgrade: str, strategy: str) -> None:
     child = child_of("chat", stages={"chat": {"serve": {"upgrade": upgrade}}})
@@ -176,6 +181,7 @@ def test_the_port_of_the_endpoint_is_open_on_workers() -> None:
     assert {"name": "serve", "containerPort": 8000} in pod_of(child)["containers"][0]["ports"]
 
 
+@pytest.mark.capability("autoscaling")
 def test_a_service_that_may_shrink_to_nothing_keeps_its_ingress() -> None:
     models = [{"modelId": "viggo", "replicas": {"min": 0, "max": 2}}]
     child = child_of("chat", stages={"chat": {"serve": {"models": models}}})
@@ -185,6 +191,7 @@ def test_a_service_that_may_shrink_to_nothing_keeps_its_ingress() -> None:
     assert "nvidia.com/gpu" not in pod_of(child, "ingress")["containers"][0]["resources"]["limits"]
 
 
+@pytest.mark.capability("gcs")
 def test_redis_keeps_the_state_of_a_service_only() -> None:
     password = {"secretKeyRef": {"name": "redis", "key": "password"}}
     ray = {"gcsFaultTolerance": {"redisAddress": "redis:6379", "redisPassword": password}}

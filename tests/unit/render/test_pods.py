@@ -34,6 +34,7 @@ def test_shared_memory() -> None:
     assert size_of({"sharedMemory": "1Gi"}) == "1Gi"
 
 
+@pytest.mark.capability("volume")
 def test_storage_on_a_volume() -> None:
     pod = pod_of(child_of("tune"))
     assert {"name": "storage", "persistentVolumeClaim": {"claimName": "artifacts"}} in pod["volumes"]
@@ -42,6 +43,7 @@ def test_storage_on_a_volume() -> None:
     ]
 
 
+@pytest.mark.capability("bucket")
 def test_storage_in_a_bucket() -> None:
     storage = {
         "uri": "s3://bucket/team", "endpoint": "https://minio:9000", "cacheSize": "20Gi",
@@ -55,6 +57,7 @@ def test_storage_in_a_bucket() -> None:
         assert env_of(pod)["AWS_ENDPOINT_URL"] == "https://minio:9000"
 
 
+@pytest.mark.capability("secrets")
 def test_secrets_are_referred_to() -> None:
     token, keys = ({"secretKeyRef": {"name": name, "key": "key"}} for name in ("hub", "keys"))
     model = {"source": "hf://org/model", "tokenFrom": token}
@@ -66,6 +69,7 @@ def test_secrets_are_referred_to() -> None:
     assert "LLMWORKFLOW_API_KEYS" not in env_of(pod_of(child_of("tune", stages={"chat": chat})))
 
 
+@pytest.mark.capability("secrets")
 def test_credentials_of_data_come_once() -> None:
     source = {"uri": "s3://data/x", "credentialsFrom": {"secretRef": {"name": "data"}}}
     stages = {"tune": {"fineTune": {"data": {"train": [source], "validation": [source]}}}}
@@ -80,6 +84,7 @@ def test_what_jobs_rely_on_cannot_be_overridden() -> None:
     assert found["LLMWORKFLOW_CONFIG"] == "/etc/llmworkflow/config.json"
 
 
+@pytest.mark.capability("prefetch")
 def test_a_volume_for_models() -> None:
     model = {"source": "hf://org/model", "cache": {"claimName": "models", "path": "hub"}}
     pod = pod_of(child_of("tune", model=model))
@@ -87,6 +92,7 @@ def test_a_volume_for_models() -> None:
     assert env_of(pod)["HF_HOME"] == "/mnt/llmworkflow/models/hub/huggingface"
 
 
+@pytest.mark.capability("queue")
 def test_pull_secrets_and_priority() -> None:
     ray = {"imagePullSecrets": [{"name": "registry"}], "priorityClassName": "high"}
     for group in ("head", "workers"):
@@ -95,6 +101,7 @@ def test_pull_secrets_and_priority() -> None:
         assert pod["priorityClassName"] == "high"
 
 
+@pytest.mark.capability("zones")
 def test_workers_spread_over_zones() -> None:
     child = child_of("chat", ray={"spreadZones": True})
     (constraint,) = pod_of(child)["topologySpreadConstraints"]

@@ -36,6 +36,7 @@ def test_resources_are_announced_in_one_place() -> None:
     assert resources == {"CPU": "4", "accelerator_type:L4": "1"}
 
 
+@pytest.mark.capability("accelerators")
 @pytest.mark.parametrize("text", ['{"fast-disk": 2}', "'{\"fast-disk\": 2}'", '"{\\"fast-disk\\": 2}"'])
 def test_custom_resources_in_all_ways_in_which_people_write_them(text: str) -> None:
     assert group_resources({}, {"resources": text}, None, "ray.worker") == ({}, {"fast-disk": "2.0"})

@@ -16,6 +16,7 @@ from .golden import GOLDEN, assert_golden
 SAMPLES = sorted((Path(__file__).parents[3] / "manifests" / "samples").glob("*.yaml"))
 
 
+@pytest.mark.capability("samples")
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_sample(path: Path) -> None:
     workflow = load_valid_workflow(path, local=False)

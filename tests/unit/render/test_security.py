@@ -34,6 +34,7 @@ def test_pods_pass_pod_security_restricted(stage: str, group: str) -> None:
     assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"])
 
 
+@pytest.mark.capability("closed")
 @pytest.mark.parametrize(
     ("stage", "scales", "head_mounts"), [("tune", False, True), ("chat", False, False), ("chat", True, True)]
 )
@@ -74,6 +75,7 @@ def test_a_report_has_no_data_of_ours() -> None:
     assert "data" not in rendered(make_workflow(), "tune")[-2]
 
 
+@pytest.mark.capability("closed")
 def test_clusters_are_closed() -> None:
     manifests = rendered(make_workflow(), "chat")
     closed, endpoint = (manifest["spec"] for manifest in manifests if manifest["kind"] == "NetworkPolicy")

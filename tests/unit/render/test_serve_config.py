@@ -117,6 +117,7 @@ def test_keys_are_asked_for_and_not_told() -> None:
     assert "viggo-keys" not in str(guarded)
 
 
+@pytest.mark.capability("applications")
 def test_applications_of_the_user() -> None:
     application = {
         "name": "router", "importPath": "router:app", "routePrefix": "/route", "args": {"x": 1},
@@ -129,6 +130,7 @@ def test_applications_of_the_user() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.capability("own-environment")
 def test_packages_of_the_stage() -> None:
     workflow = make_workflow(ray={"pip": ["a==1"]}, stages={"chat": {"ray": {"pip": ["b==2"]}}})
     assert endpoint_of(config_of(workflow))["runtime_env"] == {"pip": ["b==2"]}

@@ -22,6 +22,7 @@ def pods(stage: str, accelerator: dict[str, Any] | None, section: dict[str, Any]
     return worker_pods(found, effective_ray(workflow, found, Settings()).accelerator)
 
 
+@pytest.mark.capability("workers")
 @pytest.mark.parametrize(
     ("workers", "count", "expected"),
     [
@@ -40,6 +41,7 @@ def test_training(workers: dict[str, Any], count: float | None, expected: tuple[
     assert pods("tune", accelerator, {"workers": workers}) == PodRange(*expected)
 
 
+@pytest.mark.capability("engine-load")
 @pytest.mark.parametrize(
     ("batch", "count", "expected"),
     [
@@ -58,6 +60,7 @@ def test_batch(batch: dict[str, Any], count: float | None, expected: int) -> Non
     assert pods("score", accelerator, batch) == PodRange(expected, expected)
 
 
+@pytest.mark.capability("autoscaling")
 @pytest.mark.parametrize(
     ("models", "expected"),
     [

@@ -73,6 +73,7 @@ def test_incumbents_and_pinned_inputs() -> None:
     assert found["pinned"] == {"volume:test.jsonl": "sha256:33"}
 
 
+@pytest.mark.capability("accelerators")
 @pytest.mark.parametrize(
     ("accelerator", "expected"),
     [
@@ -96,6 +97,7 @@ def test_requests_to_an_endpoint_take_no_accelerator() -> None:
     assert config_of("score", stages={"score": {"batch": http}})["accelerator"] is None
 
 
+@pytest.mark.capability("secrets")
 def test_no_reference_to_a_secret_is_left() -> None:
     key = {"secretKeyRef": {"name": "the-secret", "key": "the-key"}}
     every = {"secretRef": {"name": "the-secret"}}
@@ -173,6 +175,7 @@ def test_a_batch_gets_the_keys_of_the_stage_that_it_asks() -> None:
     assert variables["LLMWORKFLOW_HTTP_API_KEY"].secret_key_ref.name == "viggo-keys"
 
 
+@pytest.mark.capability("chains")
 def test_a_batch_may_have_a_prompt_of_its_own() -> None:
     custom = {"format": "custom", "custom": {"user": "Shorten: {{ row.draft }}"}}
     stages = {"score": {"batch": {"prompt": custom}}}
