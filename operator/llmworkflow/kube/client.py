@@ -31,10 +31,12 @@ class Api:
         self._connection = connection
         self._may_write = may_write
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+    async def get(
+        self, resource: Resource, namespace: str, name: str, accept: str = _JSON
+    ) -> JsonObject | None:
         """One object as it is now, None where there is none."""
         try:
-            return await self._request("GET", resource.path(namespace, name))
+            return await self._request("GET", resource.path(namespace, name), accept=accept)
         except ApiError as error:
             if error.status == 404:
                 return None

@@ -11,7 +11,7 @@ from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import edited_by_hand, record_of
-from llmworkflow.kube.client import Api
+from llmworkflow.kube.client import METADATA, Api
 from llmworkflow.kube.companions import Place
 from llmworkflow.kube.diagnose import of_refusal
 from llmworkflow.kube.errors import AgainError, ApiError
@@ -147,7 +147,7 @@ class Executor:
     async def _bring_about(self, companion: JsonObject, live: JsonObject | None) -> None:
         if live and _hash_of(live) == _hash_of(companion):
             return
-        if live and live.get("immutable"):
+        if live and companion.get("immutable"):
             described = live["metadata"]
             await self._api.delete(CONFIG_MAP, described["namespace"], described["name"], described["uid"])
             live = None
@@ -160,6 +160,8 @@ class Executor:
 
     async def _get(self, companion: JsonObject) -> JsonObject | None:
         kind, namespace, name = _place_of(companion)
+        if companion.get("immutable"):  # long, and told apart by what its metadata says
+            return await self._api.get(BY_KIND[kind], namespace, name, METADATA.format(""))
         return await self._api.get(BY_KIND[kind], namespace, name)
 
 

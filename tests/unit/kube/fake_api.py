@@ -25,7 +25,7 @@ class FakeApi:
         for item in objects:
             self._keep(item)
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+    async def get(self, resource: Resource, namespace: str, name: str, accept: str = "") -> Object | None:
         if self.away:
             raise ApiError(0, "Unreachable", "away")
         self.reads.append(f"{resource.kind} {name}")
