@@ -14,6 +14,7 @@ from tests.cluster.images import reference
 from tests.cluster.supplies import secret
 
 from .asking import STATUS, STREAM
+from .by_hand import PREFIX, create_one_after_the_other, delete
 from .cluster import Pods
 from .demo import CLAIM, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
 from .load import load
@@ -79,6 +80,20 @@ def test_the_operator_adds_next_to_nothing(serving: Workflow, timeline: Timeline
 
 
 @pytest.mark.capability("openai")
+def test_a_script_with_the_same_children_adds_more(
+    pods: Pods, namespace: str, serving: Workflow, timeline: Timeline
+) -> None:
+    children = list(timeline.children.values())
+    assert [child["kind"] for child in children] == ["RayJob", "RayJob", "RayJob", "RayService"]
+    by_hand = Timeline()
+    with watched(pods, namespace, by_hand):
+        create_one_after_the_other(pods, namespace, children)
+        eventually(lambda: f"{PREFIX}-chat" in by_hand.created, 30, "the last child is seen")
+    delete(pods, namespace, children)
+    print(f"the same by a script: {[round(gap, 3) for gap in by_hand.gaps()]} s")
+    assert sum(timeline.gaps()) < sum(by_hand.gaps())
+
+
 def test_the_endpoint_answers_the_openai_client(pods: Pods, stranger: str, serving: Workflow) -> None:
     found: dict[str, Any] = pods.python_in(
         stranger, stranger, STREAM, url=serving["status"]["url"], key=KEY, texts=["Tell me about it."]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -20,6 +21,7 @@ _LISTS = {"RayJob": "rayjobs", "RayService": "rayservices"}
 class Timeline:
     """Seconds of this machine's clock, by the name of the child."""
 
+    children: dict[str, dict[str, Any]] = field(default_factory=dict)  # as they were created
     created: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
 
@@ -58,8 +60,9 @@ def _watch(pods: Pods, namespace: str, plural: str, timeline: Timeline, ended: t
             _note(json.loads(line)["object"], timeline)
 
 
-def _note(child: dict[str, dict[str, str]], timeline: Timeline) -> None:
+def _note(child: dict[str, Any], timeline: Timeline) -> None:
     name, now = child["metadata"]["name"], time.monotonic()
+    timeline.children.setdefault(name, child)
     timeline.created.setdefault(name, now)
     if child.get("status", {}).get("jobDeploymentStatus") == "Complete":
         timeline.done.setdefault(name, now)
