@@ -18,6 +18,7 @@ from .scripts import NEVER_ENDS
 from .supplies import claim, secret
 
 TROUBLES: list[Journey] = []
+QUOTA = "small"
 L4 = {"accelerator": {"name": "l4"}}
 
 pytestmark = pytest.mark.timeout(900)  # the first of the tests waits for all
@@ -30,16 +31,22 @@ def accelerator(product: str, count: int = 1, *, tolerates: bool = True) -> dict
     return {"accelerator": {**chosen, "tolerations": [toleration] if tolerates else []}}
 
 
-def quota(scene: Scene, resource: str) -> None:
-    """Allow none of something in the namespace."""
+def quota(scene: Scene, resource: str, amount: int = 0) -> None:
+    """Allow so many of something in the namespace; for kinds that are new, counting begins after half a minute."""
     scene.api.create(
         {
             "apiVersion": "v1",
             "kind": "ResourceQuota",
-            "metadata": {"name": "none", "namespace": scene.namespace},
-            "spec": {"hard": {resource: "0"}},
+            "metadata": {"name": QUOTA, "namespace": scene.namespace},
+            "spec": {"hard": {resource: str(amount)}},
         }
     )
+
+    def counted() -> Any:
+        found = scene.api.get("ResourceQuota", QUOTA, scene.namespace) or {}
+        return resource in found.get("status", {}).get("used", {})
+
+    eventually(counted, SECONDS, f"{scene.namespace}: {resource} is counted")
 
 
 @shows(TROUBLES)
@@ -91,30 +98,33 @@ def nodes_with_a_taint(scene: Scene) -> None:
     )  # fmt: skip
 
 
-@shows(TROUBLES)
-def quota_of_pods(scene: Scene) -> None:
-    quota(scene, "pods")
+def exceeds(scene: Scene, resource: str, requested: str) -> None:
+    """A job for which there is no quota, until there is."""
+    quota(scene, resource)
     scene.begin(tune())
     scene.tells(
         "tune", S.STARTING, "QuotaExceeded",
-        "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0",
-        "raise the quota, or free what others use",
+        f"exceeded quota: {QUOTA}, requested: {requested}", "raise the quota, or free what others use",
     )  # fmt: skip
-    scene.api.delete("ResourceQuota", "none", scene.namespace)
+    scene.api.delete("ResourceQuota", QUOTA, scene.namespace)
     scene.until("tune", S.SUCCEEDED)
+
+
+@shows(TROUBLES)
+def quota_of_pods(scene: Scene) -> None:
+    exceeds(scene, "pods", "pods=1, used: pods=0, limited: pods=0")
 
 
 @shows(TROUBLES)
 def quota_of_jobs(scene: Scene) -> None:
-    quota(scene, "count/rayjobs.ray.io")
-    scene.begin(tune())
-    scene.tells(
-        "tune", S.STARTING, "QuotaExceeded",
-        "exceeded quota: none, requested: count/rayjobs.ray.io=1",
-        "raise the quota, or free what others use",
-    )  # fmt: skip
-    scene.api.delete("ResourceQuota", "none", scene.namespace)
-    scene.until("tune", S.SUCCEEDED)
+    exceeds(scene, "count/rayjobs.ray.io", "count/rayjobs.ray.io=1")
+
+
+@shows(TROUBLES)
+def room_for_one_job_at_a_time(scene: Scene) -> None:
+    quota(scene, "count/rayjobs.ray.io", 1)
+    scene.begin(tune("first"), {**tune("second"), "dependsOn": ["first"]})
+    scene.until("second", S.SUCCEEDED)
 
 
 @shows(TROUBLES)

@@ -20,6 +20,15 @@ class AgainError(Exception):
     """Something changed meanwhile: look again at once. No fault."""
 
 
+class RefusedError(Exception):
+    """The API server would not have a child, for a reason that people are told. No fault of ours."""
+
+    def __init__(self, message: str, is_news: bool) -> None:
+        """`is_news`: whether people are still to be told."""
+        super().__init__(message)
+        self.is_news = is_news
+
+
 def error_of(request: str, status: int, content: bytes) -> ApiError:
     """The error in an answer of the API server."""
     try:

@@ -14,7 +14,7 @@ from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import METADATA, Api
 from llmworkflow.kube.companions import Place
 from llmworkflow.kube.diagnose import of_refusal
-from llmworkflow.kube.errors import AgainError, ApiError
+from llmworkflow.kube.errors import AgainError, ApiError, RefusedError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
 
 _REFUSALS = (403, 422)  # by a quota, a policy, or for want of a right
@@ -39,6 +39,7 @@ class Executor:
 
         Raises:
             AgainError: the cluster is not what the plan was made for.
+            RefusedError: the API server would not have a child.
         """
         metrics.ACTIONS.labels(type(action).__name__).inc()
         match action:
@@ -57,10 +58,12 @@ class Executor:
             await self._ensure(companions, fresh=action.kind == "RayJob")
             await self._create(child)
         except ApiError as error:
-            if error.status in _REFUSALS:
-                found = of_refusal(str(error))
-                refused[action.name] = Refused(found.reason.value, found.message)
-            raise
+            if error.status not in _REFUSALS:
+                raise
+            found = of_refusal(str(error))
+            before, now = refused.get(action.name), Refused(found.reason.value, found.message)
+            refused[action.name] = now
+            raise RefusedError(str(error), is_news=now != before) from error
         refused.pop(action.name, None)
         if not refused:
             self._refused.pop(namespace, None)

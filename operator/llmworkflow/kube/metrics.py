@@ -36,7 +36,7 @@ QUEUE_DEPTH = Gauge("llmworkflow_queue_depth", "Workflows that wait for their tu
 VERSION = Gauge("llmworkflow_build_info", "Version of the operator.", ["version"])
 VERSION.labels(__version__).set(1)
 
-for _result in ("done", "again", "conflict", "error"):
+for _result in ("done", "again", "conflict", "refused", "error"):
     RECONCILES.labels(_result)  # a counter that is not there before it counts has no rate
 
 Standings = Iterable[tuple[Key, Standing]]

@@ -22,7 +22,7 @@ from llmworkflow.job_code import job_code
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Key
 from llmworkflow.kube.client import Api
-from llmworkflow.kube.errors import AgainError, ApiError, NotLeadingError
+from llmworkflow.kube.errors import AgainError, ApiError, NotLeadingError, RefusedError
 from llmworkflow.kube.events import Told, events_of, of_transitions, of_troubles
 from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.observe import Observer
@@ -36,6 +36,7 @@ from llmworkflow.render.manifests import render
 
 ABSENT_SECONDS = 10.0  # between looks at a workflow while KubeRay is not there
 AGAIN_SECONDS = 0.2  # until the cluster is likely to be seen as it is
+REFUSED_SECONDS = 10.0  # between requests for a child that is refused: a quota may be raised at any time
 ACTED_SECONDS = 5.0  # after an action, whose event may have been seen already
 _FOREVER = float("inf")
 Manifests = Mapping[str, list[JsonObject]]
@@ -90,6 +91,11 @@ class Reconciler:
                 metrics.RECONCILES.labels("again").inc()
                 logger.debug("looks again: %s", error, extra=_where(key))
                 return AGAIN_SECONDS
+            except RefusedError as error:
+                metrics.RECONCILES.labels("refused").inc()
+                if error.is_news:
+                    logger.warning("%s", error, extra=_where(key))
+                return AGAIN_SECONDS if error.is_news else REFUSED_SECONDS
             except ApiError as error:
                 if error.status != 409:
                     raise
@@ -142,9 +148,20 @@ class Reconciler:
         return min(*later, ACTED_SECONDS) if planned.actions else min(later)
 
     async def _act(self, key: Key, planned: Plan, manifests: Manifests) -> None:
-        for action in planned.actions:
-            logger.info("%s", action.description, extra=_where(key))
-            await self._executor.carry_out(key[0], action, manifests.get(action.description, []))
+        """Deletions last: what they free is free only once pods have ended, so that nothing need wait for them.
+
+        A child that is refused keeps nothing else from being done.
+        """
+        refusals = []
+        for action in sorted(planned.actions, key=lambda action: isinstance(action, DeleteChild)):
+            try:
+                await self._executor.carry_out(key[0], action, manifests.get(action.description, []))
+            except RefusedError as error:
+                refusals.append(error)
+            else:
+                logger.info("%s", action.description, extra=_where(key))
+        if refusals:
+            raise max(refusals, key=lambda error: error.is_news)
 
     def _plan(
         self, workflow: LLMWorkflow, before: LLMWorkflowStatus, observed: Observed, now: datetime

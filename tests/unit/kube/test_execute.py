@@ -8,7 +8,7 @@ import pytest
 
 from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Work
 from llmworkflow.kube.cache import Cache
-from llmworkflow.kube.errors import AgainError, ApiError
+from llmworkflow.kube.errors import AgainError, ApiError, RefusedError
 from llmworkflow.kube.execute import Executor
 
 from .builders import metadata, rayjob, rayservice
@@ -158,8 +158,10 @@ async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
     api = FakeApi()
     acts, _ = executor(api)
     api.refusal = ApiError(403, "Forbidden", "is forbidden: exceeded quota: jobs, used: 1")
-    with pytest.raises(ApiError):
-        await acts.carry_out("team", CREATE, manifests())
+    for is_news in (True, False):
+        with pytest.raises(RefusedError) as refused:
+            await acts.carry_out("team", CREATE, manifests())
+        assert refused.value.is_news is is_news
     assert acts.refused("team")[NAME].reason == "QuotaExceeded"
     assert acts.refused("other") == {}
     api.refusal = None
