@@ -68,7 +68,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
 @NAMESPACE
 @ends_well
 def stop(name: str, namespace: str) -> int:
-    """Stop a workflow that runs in the background; `run` goes on where it was."""
+    """Stop what runs in the background. `run` goes on where it was."""
     home = find_home(namespace, name)
     driver = home.driver()
     if driver is None:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.client.errors import ClientError, RefusedError
-from llmworkflow.kube.errors import ApiError, error_of
+from llmworkflow.kube.errors import ApiError, answer_of, error_of
 from llmworkflow.kube.resources import Resource
 
 if TYPE_CHECKING:
@@ -100,10 +100,10 @@ class Api:
     ) -> JsonObject:
         manager = {"fieldManager": FIELD_MANAGER} if verb in ("POST", "PUT", "PATCH") else {}
         response = self._send(verb, path, body, content_type, {**manager, **(query or {})})
-        if response.status >= 300:
-            raise RefusedError(error_of(f"{verb} {path}", response.status, response.data))
-        found: JsonObject = json.loads(response.data)
-        return found
+        try:
+            return answer_of(f"{verb} {path}", response.status, response.data)
+        except ApiError as error:
+            raise RefusedError(error) from error
 
     def _send(
         self,

@@ -40,6 +40,18 @@ def kubeconfig_files() -> list[Path]:
     return [path for path in files if path.is_file() and path.stat().st_size]
 
 
+def refuse_absent() -> None:
+    """Take no other place where one was named that is not there.
+
+    Raises:
+        ClientError: $KUBECONFIG names files, and none of them exists.
+    """
+    named = os.environ.get(VARIABLE, "")
+    files = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+    if files and not any(path.exists() for path in files):
+        raise ClientError(f"${VARIABLE} is {named}, where no file is: correct it, or unset it")
+
+
 def in_pod() -> bool:
     """Whether this runs in a pod that may speak to its cluster."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").is_file()
@@ -53,6 +65,7 @@ def connect(context: str | None) -> Connection:
     """
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
+    from yaml import YAMLError
 
     found = Configuration()
     try:
@@ -62,8 +75,12 @@ def connect(context: str | None) -> Connection:
             config.load_incluster_config(client_configuration=found)
             name, namespace = "of this pod", (_ACCOUNT / "namespace").read_text().strip()
         else:
-            raise ClientError(f"there is no kubeconfig: set ${VARIABLE}, or use --local for this machine")
-    except config.ConfigException as error:
+            refuse_absent()
+            raise ClientError(
+                f"there is no kubeconfig: set ${VARIABLE} to that of a cluster; on this machine, "
+                "`llmworkflow run FILE --local`"
+            )
+    except (config.ConfigException, YAMLError, TypeError) as error:  # of a file that holds something else
         raise ClientError(f"the kubeconfig cannot be used: {error}") from error
     return Connection(Api(ApiClient(found)), name, namespace)
 

@@ -3,6 +3,7 @@
 from llmworkflow.kube.errors import ApiError
 
 _REMEDIES = {
+    0: "see that it runs and can be reached from here, or choose another context with --context",
     401: "log in to the cluster again, or choose another context with --context",
     403: "`llmworkflow doctor` shows what you may do; an admin of the namespace can give you the role that is missing",
     504: "try again: the API server was too busy to answer",

@@ -83,7 +83,19 @@ def test_the_place_is_told_where_both_have_workflows(kubeconfig: Path, tmp_path:
     assert is_obvious(local=False, context="first")
 
 
-def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path) -> None:
-    kubeconfig.write_text("apiVersion: v1\nkind: Config\n")
+@pytest.mark.parametrize("content", ["apiVersion: v1\nkind: Config\n", "contexts: [", "only a text"])
+def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path, content: str) -> None:
+    kubeconfig.write_text(content)
     with pytest.raises(ClientError, match="the kubeconfig cannot be used"):
         connect(None)
+
+
+def test_a_kubeconfig_that_is_named_and_absent_is_not_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    for context in (None, "first"):
+        with pytest.raises(ClientError, match="absent, where no file is"), chosen(context=context):
+            pass
+    with chosen(local=True) as target:
+        assert isinstance(target, Machine)
