@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from llmworkflow.client.api import Api
 from llmworkflow.client.errors import ClientError
 
@@ -65,7 +67,6 @@ def connect(context: str | None) -> Connection:
     """
     from kubernetes import config
     from kubernetes.client import ApiClient, Configuration
-    from yaml import YAMLError
 
     found = Configuration()
     try:
@@ -80,20 +81,25 @@ def connect(context: str | None) -> Connection:
                 f"there is no kubeconfig: set ${VARIABLE} to that of a cluster; on this machine, "
                 "`llmworkflow run FILE --local`"
             )
-    except (config.ConfigException, YAMLError, TypeError) as error:  # of a file that holds something else
+    except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ClientError(f"the kubeconfig cannot be used: {error}") from error
     return Connection(Api(ApiClient(found)), name, namespace)
 
 
 def _load(files: list[Path], context: str | None, found: "Configuration") -> tuple[str, str]:
-    """Read one context; returns its name and its namespace."""
+    """Read one context; returns its name and its namespace. Of what several files have, the first one counts."""
     from kubernetes import config
 
-    joined = os.pathsep.join(map(str, files))
-    contexts, active = config.list_kube_config_contexts(joined)
-    chosen = next((item for item in contexts if item["name"] == context), None) if context else active
-    if chosen is None:
-        known = ", ".join(item["name"] for item in contexts)
-        raise ClientError(f"the kubeconfig has no context {context}; it has {known}")
-    config.load_kube_config(joined, chosen["name"], found)
-    return chosen["name"], chosen["context"].get("namespace") or "default"
+    contents = [yaml.safe_load(file.read_text()) for file in files]
+    current = (content["current-context"] for content in contents if content.get("current-context"))
+    chosen: str | None = context or next(current, None)
+    contexts = {
+        item["name"]: item["context"]
+        for content in reversed(contents)
+        for item in content.get("contexts") or []
+    }
+    if chosen is None or chosen not in contexts:
+        wanted = f"no context {chosen}" if chosen else "no current context"
+        raise ClientError(f"the kubeconfig has {wanted}; --context takes: {', '.join(contexts) or 'none'}")
+    config.load_kube_config(os.pathsep.join(map(str, files)), chosen, found)
+    return chosen, contexts[chosen].get("namespace") or "default"

@@ -53,7 +53,7 @@ def test_a_context_and_a_namespace_are_taken_as_told(kubeconfig: Path) -> None:
     with chosen(local=False, context=None, namespace="other") as target:
         assert isinstance(target, Cluster)
         assert target.namespace == "other"
-    with pytest.raises(ClientError, match="has no context third; it has first, second"):
+    with pytest.raises(ClientError, match="has no context third; --context takes: first, second"):
         connect("third")
 
 
@@ -83,7 +83,9 @@ def test_the_place_is_told_where_both_have_workflows(kubeconfig: Path, tmp_path:
     assert is_obvious(local=False, context="first")
 
 
-@pytest.mark.parametrize("content", ["apiVersion: v1\nkind: Config\n", "contexts: [", "only a text"])
+@pytest.mark.parametrize(
+    "content", ["contexts: [", "only a text", "contexts: [{name: x}]\ncurrent-context: x\n"]
+)
 def test_a_kubeconfig_that_is_none_is_told(kubeconfig: Path, content: str) -> None:
     kubeconfig.write_text(content)
     with pytest.raises(ClientError, match="the kubeconfig cannot be used"):
@@ -99,3 +101,22 @@ def test_a_kubeconfig_that_is_named_and_absent_is_not_this_machine(
             pass
     with chosen(local=True) as target:
         assert isinstance(target, Machine)
+
+
+def test_of_several_kubeconfigs_the_first_one_counts_as_with_kubectl(
+    kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kubeconfig.with_name("before")
+    before.write_text("contexts:\n- {name: first, context: {cluster: two, user: someone}}\n")
+    monkeypatch.setenv("KUBECONFIG", f"{before}:{kubeconfig}")
+    found = connect(None)
+    assert (found.context, found.api.server, found.namespace) == ("first", "https://two.example", "default")
+    before.write_text("current-context: second\n")
+    assert connect(None).context == "second"
+
+
+def test_without_a_current_context_one_is_asked_for(kubeconfig: Path) -> None:
+    kubeconfig.write_text(KUBECONFIG.replace("current-context: first", ""))
+    assert connect("second").api.server == "https://two.example"
+    with pytest.raises(ClientError, match="no current context; --context takes: first, second"):
+        connect(None)
