@@ -183,7 +183,7 @@ def conclude(
     for stage in status.stages:
         if stage.reason and stage.state == "Failed":
             console.print(f"[red]{stage.name}: {stage.reason}[/red]: ", end="")
-            console.print(stage.message, markup=False, highlight=False)
+            console.print(stage.message, markup=False, highlight=False, soft_wrap=True)
     if running is None:
         console.print("Stopped; the next run goes on from here.")
     elif holds(status, ConditionType.AVAILABLE):

@@ -52,7 +52,7 @@ def status(target: Target, name: str | None, everywhere: bool, watch: bool, outp
     if output in _RESOURCES:
         click.echo(printed(found, output))
     elif name and not output:
-        Console().print(tree(name, status_of(found[0]), datetime.now(UTC)))
+        show(tree(name, status_of(found[0]), datetime.now(UTC)))
     elif not found:
         click.echo(f"there is no workflow in {target.place}", err=True)
     else:
