@@ -141,6 +141,9 @@ def test_the_place_is_that_of_the_kubeconfigs_the_context_and_the_namespace(
     both = f"export KUBECONFIG={nowhere}:$KUBECONFIG; "
 
     assert "http://127.0.0.1:1 does not answer" in alice.types(f"{both} ! llmworkflow status 2>&1")
+    assert f"you may approve llmworkflows.llmworkflow.io in {alice.namespace}" in alice.types(
+        f"{both} llmworkflow doctor --context test"
+    )
     alice.types(f"{both} llmworkflow apply {file} --context test")
     assert cluster.api.get("LLMWorkflow", NAME, alice.namespace), "the namespace is that of the context"
     alice.types(f"{both} kubectl llmwf apply {file} --context test --namespace {elsewhere.namespace}")
