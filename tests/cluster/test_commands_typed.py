@@ -60,6 +60,7 @@ def serving(person: Person) -> str | None:
     return str(chat["serving"]["revision"]) if chat["state"] == "Serving" else None
 
 
+@pytest.mark.capability("approval")
 def test_what_a_stage_made_is_rejected_then_made_again_and_approved(alice: Person) -> None:
     stages = workflow(alice.namespace)["spec"]["stages"][:2]
     stages[1]["approval"] = {"required": True}
@@ -82,6 +83,7 @@ def test_what_a_stage_made_is_rejected_then_made_again_and_approved(alice: Perso
     assert found["status"]["phase"] == "Succeeded"
 
 
+@pytest.mark.capability("clients")
 def test_a_job_is_suspended_resumed_cancelled_and_run_after_all(cluster: Cluster, alice: Person) -> None:
     cluster.dashboard.script_job(alice.namespace, "tune", NEVER_ENDS)
     alice.types(
@@ -130,6 +132,7 @@ def test_an_endpoint_goes_back_to_what_it_served(alice: Person) -> None:
     assert "chat: Serving -> Upgrading" in alice.types(f"kubectl llmwf events {NAME}")
 
 
+@pytest.mark.capability("clients")
 def test_the_place_is_that_of_the_kubeconfigs_the_context_and_the_namespace(
     cluster: Cluster, alice: Person, tmp_path: Path
 ) -> None:
