@@ -10,6 +10,7 @@ from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import on_cluster
 from llmworkflow.cli.outcome import Outcome, outcome
+from llmworkflow.cli.patience import patiently
 from llmworkflow.cli.run import conclude
 from llmworkflow.cli.status import printed
 from llmworkflow.cli.view import View
@@ -69,7 +70,7 @@ def _follow(workflow: ClusterWorkflow, generation: int) -> int:
     console = Console()
     with View(console, workflow.name) as view:
         while True:
-            status = workflow.status()
+            status = patiently(workflow.status)
             view.show(status)
             if outcome(status, generation) is not Outcome.WORKING:
                 break

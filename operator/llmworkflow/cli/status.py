@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -17,6 +18,7 @@ from llmworkflow.api.spec.workflow import GROUP, KIND
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import on_target
+from llmworkflow.cli.patience import patiently
 from llmworkflow.cli.view import View, age, columns, show, tree
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
@@ -81,12 +83,12 @@ def _follow(target: Target, name: str | None, everywhere: bool, output: str | No
         workflow = target.workflow(name)
         with View(console, name) as view:
             while True:
-                view.show(workflow.status())
+                view.show(patiently(workflow.status))
                 time.sleep(WATCH_SECONDS)
     before: Sequence[JsonObject] = ()
     with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
         while True:
-            found = _found(target, name, everywhere)
+            found = patiently(partial(_found, target, name, everywhere))
             if live:
                 live.update(_overview(found, wide=output == "wide"), refresh=True)
             elif found != before:

@@ -81,12 +81,15 @@ class Api:
             ClientError: the API server opens none.
         """
         from kubernetes.stream.ws_client import create_websocket, get_websocket_url
-        from websocket import WebSocketException
+        from websocket import WebSocketBadStatusException, WebSocketException
 
         headers = {**self._headers(_JSON, path), "sec-websocket-protocol": channels}
         url = get_websocket_url(f"{self.server}{path}")
         try:
             return create_websocket(self._connection.configuration, url, headers)
+        except WebSocketBadStatusException as error:
+            refusal = error_of(f"GET {path}", error.status_code, error.resp_body or b"")
+            raise RefusedError(refusal) from error
         except (WebSocketException, OSError) as error:
             raise ClientError(f"the API server does not connect to {path}: {error}") from error
 

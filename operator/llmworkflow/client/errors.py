@@ -23,3 +23,8 @@ class RefusedError(ClientError):
         self.told = str(error)
         remedy = _REMEDIES.get(error.status)
         super().__init__(f"{error}; {remedy}" if remedy else str(error))
+
+    @property
+    def passing(self) -> bool:
+        """Whether it may pass by itself."""
+        return self.status in (0, 429) or self.status >= 500

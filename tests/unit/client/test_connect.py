@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.connect import connect, kubeconfig_files
-from llmworkflow.client.errors import ClientError
+from llmworkflow.client.errors import ClientError, RefusedError
 from llmworkflow.client.machine import Machine
 from llmworkflow.client.target import chosen, is_obvious
 
@@ -120,3 +122,26 @@ def test_without_a_current_context_one_is_asked_for(kubeconfig: Path) -> None:
     assert connect("second").api.server == "https://two.example"
     with pytest.raises(ClientError, match="no current context; --context takes: first, second"):
         connect(None)
+
+
+def test_a_stream_that_is_refused_is_told_as_any_other_request(kubeconfig: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told = b'{"reason": "Forbidden", "message": "bob cannot create pods/portforward"}'
+            self.send_response(403)
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        kubeconfig.write_text(
+            KUBECONFIG.replace("https://one.example", f"http://127.0.0.1:{server.server_port}")
+        )
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(RefusedError, match="bob cannot create pods/portforward; `llmworkflow doctor`"):
+            connect(None).api.stream(
+                "/api/v1/namespaces/team/pods/x/portforward?ports=1", "v4.channel.k8s.io"
+            )
