@@ -8,10 +8,10 @@ import click
 
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.errors import ClientError
+from llmworkflow.client.machine import Machine
 from llmworkflow.client.target import chosen, cluster, is_obvious
 from llmworkflow.client.workflow import Target, Workflow
-from llmworkflow.local.errors import LocalError
-from llmworkflow.local.home import WorkflowHome, default_root, workflows
+from llmworkflow.local.home import WorkflowHome
 
 NAMESPACE = click.option("-n", "--namespace", default="default", show_default=True, help="Namespace.")
 NOTE = click.option("--note", default="", help="Why, to be kept with the decision.")
@@ -88,11 +88,4 @@ def find_home(namespace: str, name: str) -> WorkflowHome:
     Raises:
         LocalError: there is none of this name; names those that there are.
     """
-    root = default_root()
-    home = WorkflowHome(root, namespace, name)
-    if not home.exists():
-        known = (
-            ", ".join(f"{item.folder.parent.name}/{item.folder.name}" for item in workflows(root)) or "none"
-        )
-        raise LocalError(f"no workflow {namespace}/{name} on this machine; there are: {known}")
-    return home
+    return Machine(namespace).workflow(name).home
