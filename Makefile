@@ -67,7 +67,7 @@ generate: setup ## Write anew what comes from models, chart and tests (builds He
 	python -m tests.capabilities
 
 setup: $(READY) ## Make the virtual environment, with all that it needs
-$(READY): pyproject.toml uv.lock scripts/setup
+$(READY): pyproject.toml uv.lock scripts/setup scripts/apt-install
 	scripts/setup
 	touch $@
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from click.testing import CliRunner
@@ -16,6 +20,7 @@ from llmworkflow.cli.main import main
 from .binaries import binary
 from .conftest import Cluster
 from .printed import ROOT
+from .workflows import workflow
 
 SECONDS = 100
 
@@ -76,6 +81,24 @@ class Person:
         assert ended.returncode == 0, f"{lines}: {ended.stderr}"
         return ended.stdout
 
+    @contextmanager
+    def follows(self, *arguments: str | Path) -> Iterator[Path]:
+        """What `llmworkflow` prints into, which goes on until the block ends, and then ends well at Ctrl-C."""
+        printed = self.home / "followed.txt"
+        # Tests that run in the background have their programs ignore Ctrl-C.
+        command = ["env", "--default-signal=INT", Path(sys.executable).with_name("llmworkflow"), *arguments]
+        with printed.open("w") as output:
+            process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **self._variables()}
+            )
+        try:
+            yield printed
+            process.send_signal(signal.SIGINT)
+            assert process.wait(SECONDS) == 0, printed.read_text()
+        finally:
+            process.kill()
+            process.wait()
+
     def does(self, *arguments: str | Path, stdin: str = "") -> str:
         """What a command prints that ends well, and has no complaint."""
         done = self.run(*arguments, stdin=stdin)
@@ -101,3 +124,28 @@ class Person:
             path.touch(mode=0o600)
             path.write_text(yaml.safe_dump(content))
         return path
+
+
+def with_role(cluster: Cluster, name: str, role: str, namespace: str, folder: Path) -> Person:
+    """Someone who has one of the cluster's roles in a namespace, and a folder of the own."""
+    cluster.api.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+        }
+    )
+    home = folder / name
+    home.mkdir()
+    return Person(cluster, name, namespace, home)
+
+
+def workflow_file(person: Person, **spec: Any) -> Path:
+    """A workflow file that names no namespace."""
+    content = workflow(person.namespace, **spec)
+    del content["metadata"]["namespace"]
+    path = person.home / "workflow.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path

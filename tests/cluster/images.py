@@ -15,6 +15,7 @@ from pathlib import Path
 
 from llmworkflow import __version__
 
+from . import packages
 from .binaries import CACHE, built
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,7 @@ CERTIFICATES = (
 )
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 PACKAGES = "ca-certificates,python3,python3-venv"
+NEEDS = {"buildah": "buildah", "debootstrap": "debootstrap", CERTIFICATES: "ca-certificates"}
 BUILD_SECONDS = 30 * 60
 STORE = CACHE / "images"
 
@@ -41,6 +43,7 @@ def reference(name: str) -> str:
 
 def build(name: str) -> str:
     """Build an image where it, or what is in it, has changed; returns its digest."""
+    packages.need(NEEDS)
     with _lock():
         _build(name)
         return _buildah("images", "--no-trunc", "--quiet", reference(name)).strip()

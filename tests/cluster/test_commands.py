@@ -13,7 +13,7 @@ import yaml
 
 from .api import eventually
 from .binaries import binary
-from .command import Person
+from .command import Person, with_role, workflow_file
 from .conftest import Cluster
 from .control_plane import ADMIN
 from .operator_process import MANIFESTS, OperatorProcess, at_work
@@ -34,13 +34,13 @@ def operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def alice(cluster: Cluster, namespace: str, tmp_path: Path) -> Person:
     """An admin of the namespace."""
-    return _person(cluster, "alice", "admin", namespace, tmp_path)
+    return with_role(cluster, "alice", "admin", namespace, tmp_path)
 
 
 @pytest.fixture
 def bob(cluster: Cluster, namespace: str, tmp_path: Path) -> Person:
     """Someone who may edit what is in the namespace, and approve nothing."""
-    return _person(cluster, "bob", "edit", namespace, tmp_path)
+    return with_role(cluster, "bob", "edit", namespace, tmp_path)
 
 
 @pytest.fixture
@@ -61,21 +61,6 @@ def _shipped() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((MANIFESTS / "operator.yaml").read_text()))
 
 
-def _person(cluster: Cluster, name: str, role: str, namespace: str, folder: Path) -> Person:
-    cluster.api.apply(
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": name, "namespace": namespace},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
-        }
-    )
-    home = folder / name
-    home.mkdir()
-    return Person(cluster, name, namespace, home)
-
-
 def _rows(table: str) -> list[list[str]]:
     return [line.split()[:2] for line in table.splitlines()]
 
@@ -84,21 +69,12 @@ def _place(person: Person) -> str:
     return f"namespace {person.namespace} of cluster test"
 
 
-def _file(person: Person, **spec: Any) -> Path:
-    """A workflow file that names no namespace."""
-    content = workflow(person.namespace, **spec)
-    del content["metadata"]["namespace"]
-    path = person.home / "workflow.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
 @pytest.mark.capability("clients")
 def test_a_workflow_is_applied_shown_changed_and_deleted(
     cluster: Cluster, namespace: str, operator: OperatorProcess, alice: Person
 ) -> None:
     claim(cluster.api, namespace, "artifacts")
-    file = _file(alice)
+    file = workflow_file(alice)
     assert ["tune", "fineTune", "create"] in [
         line.split()[:3] for line in alice.does("plan", file).splitlines()
     ]
@@ -141,7 +117,7 @@ def test_approval_is_the_users_own_and_needs_the_right(
     claim(cluster.api, namespace, "artifacts")
     stages = workflow(namespace)["spec"]["stages"][:2]
     stages[1]["approval"] = {"required": True}
-    alice.does("apply", _file(alice, stages=stages))
+    alice.does("apply", workflow_file(alice, stages=stages))
     eventually(
         lambda: "AwaitingApproval" in alice.does("status", NAME), 60, "the second stage awaits approval"
     )
@@ -177,7 +153,7 @@ def test_the_doctor_tells_what_is_there_and_what_one_may_do(
 def test_whoever_may_only_look_is_told_what_is_closed(
     cluster: Cluster, namespace: str, operator: OperatorProcess, tmp_path: Path
 ) -> None:
-    bob = _person(cluster, "bob", "view", namespace, tmp_path)
+    bob = with_role(cluster, "bob", "view", namespace, tmp_path)
     stages = workflow(namespace)["spec"]["stages"]
     claim(cluster.api, namespace, "artifacts")
     cluster.dashboard.script_job(namespace, "score", NEVER_ENDS)
@@ -197,12 +173,12 @@ def test_what_a_cluster_refuses_is_told_in_a_line(
     assert f"no workflow other in {_place(bob)}; there are: none" in bob.fails("status", "other")
     assert "forbidden" in bob.fails("status", "-n", "kube-system")
     assert "has no context nowhere" in bob.fails("status", "--context", "nowhere")
-    assert "did you mean suspend?" in bob.fails("apply", _file(bob, suspended=True), code=2)
+    assert "did you mean suspend?" in bob.fails("apply", workflow_file(bob, suspended=True), code=2)
     stages = workflow(namespace)["spec"]["stages"][:1]
-    bob.does("apply", _file(bob, stages=stages))
+    bob.does("apply", workflow_file(bob, stages=stages))
     assert f"{NAME} is suspended" in bob.does("suspend")
     assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
-    bob.does("apply", _file(bob, stages=stages))  # which does not speak of it
+    bob.does("apply", workflow_file(bob, stages=stages))  # which does not speak of it
     assert cluster.api.get("LLMWorkflow", NAME, namespace)["spec"]["suspend"] is True  # type: ignore[index]
     assert bob.does("resume") == f"{NAME} goes on\n"
     assert "serves nothing now" in bob.fails("rollback", NAME, "tune")
@@ -214,7 +190,7 @@ def test_a_log_is_followed_until_its_job_ends(
 ) -> None:
     claim(cluster.api, namespace, "artifacts")
     cluster.dashboard.script_job(namespace, "tune", NEVER_ENDS)
-    alice.does("apply", _file(alice, stages=workflow(namespace)["spec"]["stages"][:1]))
+    alice.does("apply", workflow_file(alice, stages=workflow(namespace)["spec"]["stages"][:1]))
     began = "python -m llmworkflow_jobs.fine_tune began\n"
     eventually(lambda: alice.run("logs", NAME, "tune").out == began, 60, "the job prints")
     Timer(1.0, cluster.dashboard.finish_jobs, [namespace]).start()
@@ -229,7 +205,7 @@ def test_an_endpoint_that_asks_for_a_key_gets_that_of_its_secret(
     claim(cluster.api, namespace, "artifacts")
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": namespace}}
     cluster.api.create({**secret, "stringData": {"keys": "sk-1,sk-2\n"}})
-    alice.does("apply", _file(alice, stages=[stage]), "--wait")
+    alice.does("apply", workflow_file(alice, stages=[stage]), "--wait")
     assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
     cluster.api.patch("Secret", "keys", namespace, {"stringData": {"keys": "\n"}})
     assert "secret keys holds no key" in alice.fails("chat", NAME, "Hello")

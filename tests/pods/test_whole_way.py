@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from functools import partial
 from typing import Any
@@ -13,15 +14,19 @@ from tests.cluster.api import condition, eventually
 from tests.cluster.images import reference
 from tests.cluster.supplies import secret
 
+from llmworkflow.api.names import LABEL_STAGE
+
 from .asking import STATUS, STREAM
 from .by_hand import PREFIX, create_one_after_the_other, delete
 from .cluster import Pods
-from .demo import CLAIM, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
+from .demo import CLAIM, NAME, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
 from .load import load
 from .people import awaited, decide, edit, look, state
+from .terminal import Terminal
 from .timeline import Timeline, watched
 
 KEY = "the-key-of-a-client"
+STEP = "llmworkflow_jobs.report: step "  # how a trainer's log begins to say how far it is
 ADDED_SECONDS = 2.0  # what the operator may add, summed over the stages
 
 
@@ -154,19 +159,94 @@ def test_the_operator_is_nobody_and_writes_nothing(pods: Pods, serving: Workflow
 
 
 @pytest.fixture(scope="module")
-def second(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
-    """Another adapter, which is made beside the one that serves, and waits for a person."""
+def terminal(pods: Pods, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    return Terminal(pods, namespace, tmp_path_factory.mktemp("terminal"))
+
+
+def test_the_commands_tell_what_was_done_and_what_serves(
+    terminal: Terminal, namespace: str, serving: Workflow
+) -> None:
+    score = f"{stage(serving, 'score')['metrics']['exactMatch']['value']:.3f}"
+    told = terminal.types("status", NAME)
+    assert "Serving" in told
+    assert f"exactMatch {score}" in told
+    assert json.loads(terminal.types("status", NAME, "-o", "json"))["status"]["phase"] == "Serving"
+
+    told = terminal.types("events", NAME)
+    assert "tune: Starting -> Running" in told
+    assert f"Pod/{stage(serving, 'chat')['child']['name']}-" in told, "also of the pods of the endpoint"
+
+    page = terminal.folder / "page.html"
+    assert terminal.types("report", NAME, "-o", page) == f"{page}\n"
+    assert score in page.read_text()
+    assert f"volume claim {namespace}/{CLAIM}" in page.read_text()
+
+    rows = {line.split("  ")[0]: line for line in terminal.types("doctor").splitlines()}
+    for subject in ("Kubernetes", "operator", "rayjobs.ray.io", "approve"):
+        assert " ok " in rows[subject], rows
+
+
+def test_logs_are_those_of_a_job_that_is_over_and_of_an_endpoint(
+    terminal: Terminal, serving: Workflow
+) -> None:
+    assert stage(serving, "tune")["state"] == "Succeeded"
+    assert STEP in terminal.types("logs", NAME, "tune"), "its pods are gone, the end of its log is kept"
+    assert "INFO" in terminal.types("logs", NAME, "chat"), "what the replicas said, in their own files"
+    assert "its stages are base, tune, score, chat" in terminal.fails("logs", NAME, "tuna")
+
+
+def test_chat_asks_through_a_port_of_a_pod_with_a_key(terminal: Terminal, serving: Workflow) -> None:
+    assert serving["status"]["serving"]["modelId"] == "viggo"
+    question = ("chat", NAME, "Tell me about it.", "--max-tokens", "32")
+    assert terminal.types(*question).strip(), "the key is that of the Secret, which this person may read"
+    assert terminal.types(*question, OPENAI_API_KEY=KEY).strip()
+    refused = terminal.fails(*question, OPENAI_API_KEY="guessed")
+    assert "answers 401: this endpoint asks for an API key" in refused
+    assert KEY not in refused
+
+
+@pytest.fixture(scope="module")
+def training(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
+    """Another adapter is made beside the one that serves; its job has said how far it is."""
     changed = copy.deepcopy(serving)
     stage_of(changed, "tune")["fineTune"]["training"]["seed"] = 1
     stage_of(changed, "chat")["approval"] = {"required": True}
     edit(pods, namespace, changed)
+
+    def reports() -> bool:
+        tune = stage(look(pods, namespace), "tune")
+        return tune["state"] == "Running" and "progress" in tune
+
+    eventually(reports, SECONDS, "the job that makes the second adapter reports")
+    return changed
+
+
+def test_the_log_of_a_job_that_runs_is_followed_to_its_end(
+    pods: Pods, namespace: str, terminal: Terminal, training: Workflow
+) -> None:
+    began = "rows read, the trainer starts"
+    assert stage_of(training, "tune")["fineTune"]["training"]["seed"] == 1
+    assert began in terminal.types("logs", NAME, "tune")
+    assert state(pods, namespace, "tune") == "Running", "it is not over yet"
+    told = terminal.types("logs", NAME, "tune", "--follow", seconds=SECONDS)
+    assert began in told
+    assert STEP in told
+    own = {LABEL_STAGE: "tune"}
+    eventually(lambda: not pods.api.list("Pod", namespace, own), 120, "the log has ended with the job")
+    kept = terminal.types("logs", NAME, "tune").splitlines()
+    assert [line for line in kept if STEP in line][-1] in told, "and not before it"
+
+
+@pytest.fixture(scope="module")
+def second(pods: Pods, namespace: str, serving: Workflow, training: Workflow) -> Workflow:
+    """The other adapter, which waits for a person."""
 
     def waits() -> bool:
         return stage(look(pods, namespace), "chat").get("reason") == "ApprovalRequired"
 
     eventually(waits, SECONDS, "the second adapter waits for a person")
     assert look(pods, namespace)["status"]["serving"] == serving["status"]["serving"]
-    return changed
+    return training
 
 
 @pytest.mark.capability("promotion")

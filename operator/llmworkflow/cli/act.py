@@ -15,7 +15,7 @@ from llmworkflow.client.workflow import Target
 @ends_well
 @on_target
 def retry(target: Target, name: str | None, stage: str | None) -> None:
-    """Run stages of workflow NAME again, and whatever depends on them."""
+    """Run stages of workflow NAME again, and what depends on them."""
     request(only(target, name), Verb.RETRY, stage)
 
 
@@ -25,7 +25,7 @@ def retry(target: Target, name: str | None, stage: str | None) -> None:
 @ends_well
 @on_target
 def cancel(target: Target, name: str | None, stage: str | None) -> None:
-    """Stop STAGE of workflow NAME for good; `retry` goes on after all."""
+    """Stop STAGE of workflow NAME for good. `retry` goes on after all."""
     request(only(target, name), Verb.CANCEL, stage)
 
 
@@ -38,5 +38,5 @@ def cancel(target: Target, name: str | None, stage: str | None) -> None:
 @ends_well
 @on_target
 def rollback(target: Target, name: str | None, stage: str | None, revision: str) -> None:
-    """Go back to what STAGE of workflow NAME served before, and keep it until the spec changes."""
+    """Go back to what STAGE of workflow NAME served before. That stays until the spec changes."""
     request(only(target, name), Verb.ROLLBACK, stage, revision)

@@ -8,15 +8,14 @@ from rich.console import Console
 
 from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import on_target
+from llmworkflow.cli.options import on_cluster
 from llmworkflow.cli.outcome import Outcome, outcome
+from llmworkflow.cli.patience import patiently
 from llmworkflow.cli.run import conclude
 from llmworkflow.cli.status import printed
 from llmworkflow.cli.view import View
 from llmworkflow.client import apply as applying
 from llmworkflow.client.cluster import Cluster, ClusterWorkflow
-from llmworkflow.client.errors import ClientError
-from llmworkflow.client.workflow import Target
 
 POLL_SECONDS = 1.0
 
@@ -28,17 +27,17 @@ POLL_SECONDS = 1.0
 @click.option("--dry-run", is_flag=True, help="Have the API server check it, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml", "name"]), help="Print the resource.")
 @ends_well
-@on_target
+@on_cluster
 def apply(
-    target: Target,
+    cluster: Cluster,
     file: Path | None,
     filename: Path | None,
     wait: bool,
     dry_run: bool,
     output: str | None,
 ) -> int | None:
-    """Create the workflow in FILE on the cluster, or change it to what FILE says."""
-    cluster, wanted = on_cluster(target), load_valid_workflow(_one(file, filename), local=False)
+    """Create the workflow in FILE on a cluster, or change it."""
+    wanted = load_valid_workflow(_one(file, filename), local=False)
     applied = applying.apply(cluster, wanted, dry_run)
     metadata = applied.resource["metadata"]
     done = f"{printed([applied.resource], 'name')} {applied.done}{' (dry run)' if dry_run else ''}"
@@ -53,26 +52,11 @@ def apply(
 @click.command()
 @click.argument("name")
 @ends_well
-@on_target
-def delete(target: Target, name: str) -> None:
-    """Delete workflow NAME, and with it all that it runs and serves; its artifacts stay on the storage."""
-    workflow = on_cluster(target).workflow(name)
-    workflow.delete()
+@on_cluster
+def delete(cluster: Cluster, name: str) -> None:
+    """Delete workflow NAME of a cluster, with all that it runs. Its artifacts stay on the storage."""
+    cluster.workflow(name).delete()
     click.echo(f"{printed([{'metadata': {'name': name}}], 'name')} deleted")
-
-
-def on_cluster(target: Target) -> Cluster:
-    """The target, where it is a cluster.
-
-    Raises:
-        ClientError: it is this machine.
-    """
-    if isinstance(target, Cluster):
-        return target
-    raise ClientError(
-        "this is for clusters, and there is no kubeconfig: set $KUBECONFIG; on this machine, "
-        "`llmworkflow run FILE --local`"
-    )
 
 
 def _one(file: Path | None, filename: Path | None) -> Path:
@@ -86,7 +70,7 @@ def _follow(workflow: ClusterWorkflow, generation: int) -> int:
     console = Console()
     with View(console, workflow.name) as view:
         while True:
-            status = workflow.status()
+            status = patiently(workflow.status)
             view.show(status)
             if outcome(status, generation) is not Outcome.WORKING:
                 break

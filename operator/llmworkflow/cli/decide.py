@@ -16,7 +16,7 @@ from llmworkflow.client.workflow import Target
 @ends_well
 @on_target
 def approve(target: Target, name: str | None, stage: str | None, note: str) -> None:
-    """Agree to what STAGE of workflow NAME made, so that the workflow goes on.
+    """Agree to what STAGE of workflow NAME made: it goes on.
 
     Without STAGE the one that awaits approval, without NAME the only workflow. `report` shows what to decide on.
     """
@@ -30,8 +30,9 @@ def approve(target: Target, name: str | None, stage: str | None, note: str) -> N
 @ends_well
 @on_target
 def reject(target: Target, name: str | None, stage: str | None, note: str) -> None:
-    """Refuse what STAGE of workflow NAME made: the stage fails, and what serves goes on serving.
+    """Refuse what STAGE of workflow NAME made: it fails.
 
-    Without STAGE the one that awaits approval, without NAME the only workflow. `approve` takes it back.
+    What serves goes on serving, and `approve` takes it back. Without STAGE the one that awaits approval, without NAME
+    the only workflow.
     """
     request(only(target, name), Verb.REJECT, stage, note=note)

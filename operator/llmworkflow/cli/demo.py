@@ -55,7 +55,7 @@ REAL_MODEL_TRAINING = {
 )
 @ends_well
 def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -> int:
-    """Evaluate a base model, fine-tune it, evaluate it again, serve it and ask it, on this machine.
+    """Evaluate, fine-tune, serve and ask a model on this machine.
 
     Without options it makes synthetic data and, once, a tiny base model, and needs no network.
     """

@@ -16,7 +16,10 @@ _STYLES = {Health.GOOD: "green", Health.UNSURE: "dim", Health.POOR: "yellow", He
 @ends_well
 @on_target
 def doctor(target: Target) -> int:
-    """Look over what workflows need: the cluster and what you may do there, or this machine. Exit code 1: not well."""
+    """Look over what workflows need, and what you may do.
+
+    On a cluster, or on this machine. Exit code 1: not well.
+    """
     findings = list(target.examine())
     table = columns("CHECK", "RESULT", "FOUND", "REMEDY")
     for item in findings:

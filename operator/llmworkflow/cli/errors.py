@@ -28,7 +28,8 @@ def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
         except BrokenPipeError:
             raise  # of who reads on, such as `head`: click ends quietly then
         except OSError as error:
-            click.echo(f"error: {error.filename or ''}: {error.strerror or error}", err=True)
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {place}{error.strerror or error}", err=True)
             code = BAD_INPUT
         except (ClientError, LocalError) as error:
             click.echo(f"error: {error}", err=True)

@@ -4,22 +4,21 @@ from datetime import UTC, datetime
 
 import click
 
-from llmworkflow.cli.apply import on_cluster
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import on_target
+from llmworkflow.cli.options import on_cluster
 from llmworkflow.cli.view import age, columns, show
+from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.events import time_of
-from llmworkflow.client.workflow import Target
 
 
 @click.command()
 @click.argument("name")
 @ends_well
-@on_target
-def events(target: Target, name: str) -> None:
-    """Show what happened to workflow NAME on the cluster, and to the jobs, endpoints and pods that it runs now."""
+@on_cluster
+def events(cluster: Cluster, name: str) -> None:
+    """Show what happened to workflow NAME on a cluster. Also to the jobs, endpoints and pods that it runs now."""
     table, now = columns("AGE", "TYPE", "OBJECT", "REASON", "MESSAGE"), datetime.now(UTC)
-    for event in on_cluster(target).workflow(name).events():
+    for event in cluster.workflow(name).events():
         about = event["involvedObject"]
         table.add_row(
             age(time_of(event), now),

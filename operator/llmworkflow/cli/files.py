@@ -43,7 +43,7 @@ def init(file: Path) -> int:
 @FILE
 @ends_well
 def validate(file: Path) -> None:
-    """Check the workflow in FILE as the cluster would, and say what is wrong and where."""
+    """Check the workflow in FILE as the cluster would. What is wrong is said, and where."""
     workflow = load_valid_workflow(file, local=True)
     click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
 
@@ -52,7 +52,7 @@ def validate(file: Path) -> None:
 @FILE
 @ends_well
 def render(file: Path) -> None:
-    """Print the Kubernetes manifests that the operator makes from FILE."""
+    """Print the manifests that the operator makes from FILE."""
     manifests = render_all(load_valid_workflow(file, local=False), Settings(), job_code())
     click.echo(to_yaml(*manifests), nl=False)
 
@@ -62,9 +62,9 @@ def render(file: Path) -> None:
 @ends_well
 @on_target
 def plan(target: Target, file: Path) -> None:
-    """Show what a run of FILE would create, run again and reuse, and the GPUs that it takes.
+    """Show what a run of FILE would create, repeat and reuse.
 
-    On a cluster its API server checks the file, too.
+    And how many GPUs that takes. On a cluster its API server checks the file, too.
     """
     workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(file)
     table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS")

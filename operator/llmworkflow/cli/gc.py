@@ -16,10 +16,10 @@ from llmworkflow.local.home import WorkflowHome, default_root, workflows
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @ends_well
 def gc(name: str | None, namespace: str, dry_run: bool) -> None:
-    """Remove old revisions from the storage of one workflow, or of all.
+    """Remove what workflows of this machine need no more.
 
-    Of each stage the newest spec.storage.retention.keepRevisions stay, and what serves, served last, runs, or is an
-    input of what stays.
+    From the storage of workflow NAME, else of all. Of each stage the newest spec.storage.retention.keepRevisions stay,
+    and what serves, served last, runs, or is an input of what stays.
     """
     console = Console()
     for home in [find_home(namespace, name)] if name else workflows(default_root()):

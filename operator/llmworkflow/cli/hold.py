@@ -12,7 +12,7 @@ from llmworkflow.client.workflow import Target
 @ends_well
 @on_target
 def suspend(target: Target, name: str | None) -> None:
-    """Stop what workflow NAME runs and serves, and start nothing until `resume`.
+    """Stop what workflow NAME runs and serves, until `resume`.
 
     Files that are applied later leave it suspended, unless they set spec.suspend themselves.
     """

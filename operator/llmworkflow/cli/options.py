@@ -6,40 +6,64 @@ from typing import Concatenate, ParamSpec
 
 import click
 
+from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.errors import ClientError
-from llmworkflow.client.target import chosen, is_obvious
+from llmworkflow.client.machine import Machine
+from llmworkflow.client.target import chosen, cluster, is_obvious
 from llmworkflow.client.workflow import Target, Workflow
-from llmworkflow.local.errors import LocalError
-from llmworkflow.local.home import WorkflowHome, default_root, workflows
+from llmworkflow.local.home import WorkflowHome
 
 NAMESPACE = click.option("-n", "--namespace", default="default", show_default=True, help="Namespace.")
 NOTE = click.option("--note", default="", help="Why, to be kept with the decision.")
 LOCAL = click.option("--local", is_flag=True, help="Workflows of this machine, not of a cluster.")
 
+_CONTEXT = click.option(
+    "--context", metavar="NAME", help="Context of the kubeconfig; its current one when omitted."
+)
+_OF_CONTEXT = click.option(
+    "-n", "--namespace", help="Namespace; the context's own, or default, when omitted."
+)
+
 P = ParamSpec("P")
 OnTarget = Callable[Concatenate[Target, P], int | None]
+OnCluster = Callable[Concatenate[Cluster, P], int | None]
 
 
 def on_target(command: OnTarget[P]) -> Callable[P, int | None]:
     """Give a command the options that say where it works, and as its first argument that place."""
 
     @LOCAL
-    @click.option(
-        "--context", metavar="NAME", help="Context of the kubeconfig; its current one when omitted."
-    )
-    @click.option("-n", "--namespace", help="Namespace; the context's own, or default, when omitted.")
+    @_CONTEXT
+    @_OF_CONTEXT
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> int | None:
-        local, context = bool(kwargs.pop("local")), kwargs.pop("context")
-        namespace = kwargs.pop("namespace")
-        assert context is None or isinstance(context, str)
-        assert namespace is None or isinstance(namespace, str)
+        local = bool(kwargs.pop("local"))
+        context, namespace = (_text(kwargs.pop(option)) for option in ("context", "namespace"))
         with chosen(local, context, namespace) as target:
             if not is_obvious(local, context):
                 click.echo(f"in {target.place}; --local is this machine", err=True)
             return command(target, *args, **kwargs)
 
     return wrapped
+
+
+def on_cluster(command: OnCluster[P]) -> Callable[P, int | None]:
+    """The same for a command that is of use on a cluster alone."""
+
+    @_CONTEXT
+    @_OF_CONTEXT
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> int | None:
+        context, namespace = (_text(kwargs.pop(option)) for option in ("context", "namespace"))
+        with cluster(context, namespace) as found:
+            return command(found, *args, **kwargs)
+
+    return wrapped
+
+
+def _text(value: object) -> str | None:
+    assert value is None or isinstance(value, str)
+    return value
 
 
 def only(target: Target, name: str | None) -> Workflow:
@@ -64,11 +88,4 @@ def find_home(namespace: str, name: str) -> WorkflowHome:
     Raises:
         LocalError: there is none of this name; names those that there are.
     """
-    root = default_root()
-    home = WorkflowHome(root, namespace, name)
-    if not home.exists():
-        known = (
-            ", ".join(f"{item.folder.parent.name}/{item.folder.name}" for item in workflows(root)) or "none"
-        )
-        raise LocalError(f"no workflow {namespace}/{name} on this machine; there are: {known}")
-    return home
+    return Machine(namespace).workflow(name).home

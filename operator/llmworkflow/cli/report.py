@@ -23,7 +23,7 @@ from llmworkflow.client.workflow import Target
 @ends_well
 @on_target
 def report(target: Target, name: str | None, output: Path | None, show: bool) -> None:
-    """Write one HTML page about workflow NAME: scores, losses, rows won and lost, costs and lineage."""
+    """Write one HTML page about workflow NAME. Scores, losses, rows won and lost, costs and lineage."""
     workflow = only(target, name)
     file = output or Path(f"{workflow.name}-report.html")
     file.write_text(workflow.page(datetime.now(UTC)), encoding="utf-8")

@@ -68,7 +68,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
 @NAMESPACE
 @ends_well
 def stop(name: str, namespace: str) -> int:
-    """Stop a workflow that runs in the background; `run` goes on where it was."""
+    """Stop what runs in the background. `run` goes on where it was."""
     home = find_home(namespace, name)
     driver = home.driver()
     if driver is None:
@@ -183,7 +183,7 @@ def conclude(
     for stage in status.stages:
         if stage.reason and stage.state == "Failed":
             console.print(f"[red]{stage.name}: {stage.reason}[/red]: ", end="")
-            console.print(stage.message, markup=False, highlight=False)
+            console.print(stage.message, markup=False, highlight=False, soft_wrap=True)
     if running is None:
         console.print("Stopped; the next run goes on from here.")
     elif holds(status, ConditionType.AVAILABLE):

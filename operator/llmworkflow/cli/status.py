@@ -3,7 +3,10 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import NoReturn
 
 import click
 from rich.console import Console
@@ -15,11 +18,13 @@ from llmworkflow.api.spec.workflow import GROUP, KIND
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import on_target
-from llmworkflow.cli.view import age, columns, show, tree
+from llmworkflow.cli.patience import patiently
+from llmworkflow.cli.view import View, age, columns, show, tree
 from llmworkflow.client.reading import status_of
-from llmworkflow.client.workflow import Target, Workflow
+from llmworkflow.client.workflow import Target
 
 WATCH_SECONDS = 1.0
+_RESOURCES = ("json", "yaml", "name")  # outputs for programs
 OUTPUT = click.option(
     "-o",
     "--output",
@@ -37,19 +42,27 @@ OUTPUT = click.option(
 @on_target
 def status(target: Target, name: str | None, everywhere: bool, watch: bool, output: str | None) -> None:
     """Show one workflow with its stages, or all workflows."""
-    console = Console()
-    if name and watch:
-        _follow(target.workflow(name), console)
+    if name and everywhere:
+        raise click.UsageError(f"{name} is in one namespace: leave out --all-namespaces, or the name")
+    if watch and output in _RESOURCES:
+        raise click.UsageError(f"--watch shows what changes: leave out --output {output}")
+    if watch:
+        with suppress(KeyboardInterrupt):
+            _follow(target, name, everywhere, output)
         return
-    found = [target.workflow(name).resource()] if name else target.resources(everywhere)
-    if output in ("json", "yaml", "name"):
+    found = _found(target, name, everywhere)
+    if output in _RESOURCES:
         click.echo(printed(found, output))
     elif name and not output:
-        console.print(tree(name, status_of(found[0]), datetime.now(UTC)))
+        show(tree(name, status_of(found[0]), datetime.now(UTC)))
     elif not found:
         click.echo(f"there is no workflow in {target.place}", err=True)
     else:
         show(_overview(found, wide=output == "wide"))
+
+
+def _found(target: Target, name: str | None, everywhere: bool) -> Sequence[JsonObject]:
+    return [target.workflow(name).resource()] if name else target.resources(everywhere)
 
 
 def printed(resources: Sequence[JsonObject], output: str) -> str:
@@ -63,14 +76,25 @@ def printed(resources: Sequence[JsonObject], output: str) -> str:
     return json.dumps(content, indent=2) if output == "json" else to_yaml(content).rstrip("\n")
 
 
-def _follow(workflow: Workflow, console: Console) -> None:
-    with Live(console=console, auto_refresh=False) as live:
-        try:
+def _follow(target: Target, name: str | None, everywhere: bool, output: str | None) -> NoReturn:
+    """Redraw on a terminal, and print what changed where there is none, for ever."""
+    console = Console()
+    if name and not output:
+        workflow = target.workflow(name)
+        with View(console, name) as view:
             while True:
-                live.update(tree(workflow.name, workflow.status(), datetime.now(UTC)), refresh=True)
+                view.show(patiently(workflow.status))
                 time.sleep(WATCH_SECONDS)
-        except KeyboardInterrupt:
-            return
+    before: Sequence[JsonObject] = ()
+    with Live(console=console, auto_refresh=False) if console.is_terminal else nullcontext() as live:
+        while True:
+            found = patiently(partial(_found, target, name, everywhere))
+            if live:
+                live.update(_overview(found, wide=output == "wide"), refresh=True)
+            elif found != before:
+                show(_overview(found, wide=output == "wide"))
+            before = found
+            time.sleep(WATCH_SECONDS)
 
 
 def _overview(found: Sequence[JsonObject], wide: bool) -> Table:

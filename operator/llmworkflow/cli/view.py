@@ -172,10 +172,10 @@ def columns(*names: str) -> Table:
     return table
 
 
-def show(table: Table) -> None:
-    """Print a table: to fit a terminal, or as wide as it is where there is none."""
+def show(content: RenderableType) -> None:
+    """Print a table or more: to fit a terminal, or as wide as it is where there is none."""
     console = Console()
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
+    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(content)
 
 
 def age(since: str | None, now: datetime) -> str:

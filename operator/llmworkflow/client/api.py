@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.client.errors import ClientError, RefusedError
-from llmworkflow.kube.errors import ApiError, error_of
+from llmworkflow.kube.errors import ApiError, answer_of, error_of
 from llmworkflow.kube.resources import Resource
 
 if TYPE_CHECKING:
@@ -81,12 +81,15 @@ class Api:
             ClientError: the API server opens none.
         """
         from kubernetes.stream.ws_client import create_websocket, get_websocket_url
-        from websocket import WebSocketException
+        from websocket import WebSocketBadStatusException, WebSocketException
 
         headers = {**self._headers(_JSON, path), "sec-websocket-protocol": channels}
         url = get_websocket_url(f"{self.server}{path}")
         try:
             return create_websocket(self._connection.configuration, url, headers)
+        except WebSocketBadStatusException as error:
+            refusal = error_of(f"GET {path}", error.status_code, error.resp_body or b"")
+            raise RefusedError(refusal) from error
         except (WebSocketException, OSError) as error:
             raise ClientError(f"the API server does not connect to {path}: {error}") from error
 
@@ -100,10 +103,10 @@ class Api:
     ) -> JsonObject:
         manager = {"fieldManager": FIELD_MANAGER} if verb in ("POST", "PUT", "PATCH") else {}
         response = self._send(verb, path, body, content_type, {**manager, **(query or {})})
-        if response.status >= 300:
-            raise RefusedError(error_of(f"{verb} {path}", response.status, response.data))
-        found: JsonObject = json.loads(response.data)
-        return found
+        try:
+            return answer_of(f"{verb} {path}", response.status, response.data)
+        except ApiError as error:
+            raise RefusedError(error) from error
 
     def _send(
         self,

@@ -49,10 +49,14 @@ def logs(api: Api, workflow: LLMWorkflow, stage: str, follow: bool) -> Iterator[
 
 
 def pods_of(api: Api, workflow: LLMWorkflow, stage: str) -> Sequence[JsonObject]:
-    """The pods of a stage that run."""
+    """The pods of a stage that run, and are to go on."""
     selector = f"{LABEL_WORKFLOW}={workflow.metadata.name},{LABEL_STAGE}={stage}"
     found = api.items(POD, workflow.metadata.namespace, labelSelector=selector)
-    return [pod for pod in found if pod.get("status", {}).get("phase") == "Running"]
+    return [
+        pod
+        for pod in found
+        if pod.get("status", {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def _interleaved(logs: Sequence[Iterator[str]]) -> Iterator[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from llmworkflow.client.api import Api
 from llmworkflow.client.errors import ClientError
 
@@ -40,6 +42,18 @@ def kubeconfig_files() -> list[Path]:
     return [path for path in files if path.is_file() and path.stat().st_size]
 
 
+def refuse_absent() -> None:
+    """Take no other place where one was named that is not there.
+
+    Raises:
+        ClientError: $KUBECONFIG names files, and none of them exists.
+    """
+    named = os.environ.get(VARIABLE, "")
+    files = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+    if files and not any(path.exists() for path in files):
+        raise ClientError(f"${VARIABLE} is {named}, where no file is: correct it, or unset it")
+
+
 def in_pod() -> bool:
     """Whether this runs in a pod that may speak to its cluster."""
     return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").is_file()
@@ -62,21 +76,30 @@ def connect(context: str | None) -> Connection:
             config.load_incluster_config(client_configuration=found)
             name, namespace = "of this pod", (_ACCOUNT / "namespace").read_text().strip()
         else:
-            raise ClientError(f"there is no kubeconfig: set ${VARIABLE}, or use --local for this machine")
-    except config.ConfigException as error:
+            refuse_absent()
+            raise ClientError(
+                f"there is no kubeconfig: set ${VARIABLE} to that of a cluster; on this machine, "
+                "`llmworkflow run FILE --local`"
+            )
+    except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise ClientError(f"the kubeconfig cannot be used: {error}") from error
     return Connection(Api(ApiClient(found)), name, namespace)
 
 
 def _load(files: list[Path], context: str | None, found: "Configuration") -> tuple[str, str]:
-    """Read one context; returns its name and its namespace."""
+    """Read one context; returns its name and its namespace. Of what several files have, the first one counts."""
     from kubernetes import config
 
-    joined = os.pathsep.join(map(str, files))
-    contexts, active = config.list_kube_config_contexts(joined)
-    chosen = next((item for item in contexts if item["name"] == context), None) if context else active
-    if chosen is None:
-        known = ", ".join(item["name"] for item in contexts)
-        raise ClientError(f"the kubeconfig has no context {context}; it has {known}")
-    config.load_kube_config(joined, chosen["name"], found)
-    return chosen["name"], chosen["context"].get("namespace") or "default"
+    contents = [yaml.safe_load(file.read_text()) for file in files]
+    current = (content["current-context"] for content in contents if content.get("current-context"))
+    chosen: str | None = context or next(current, None)
+    contexts = {
+        item["name"]: item["context"]
+        for content in reversed(contents)
+        for item in content.get("contexts") or []
+    }
+    if chosen is None or chosen not in contexts:
+        wanted = f"no context {chosen}" if chosen else "no current context"
+        raise ClientError(f"the kubeconfig has {wanted}; --context takes: {', '.join(contexts) or 'none'}")
+    config.load_kube_config(os.pathsep.join(map(str, files)), chosen, found)
+    return chosen, contexts[chosen].get("namespace") or "default"

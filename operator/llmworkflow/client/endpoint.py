@@ -12,6 +12,7 @@ from llmworkflow.client.errors import ClientError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 300  # between two pieces of an answer; the first may wait for an engine to load
+UNAUTHORIZED = 401
 _DATA, _DONE = "data:", "[DONE]"
 
 
@@ -52,7 +53,9 @@ class Endpoint:
                     preload_content=False,
                 )
                 if response.status != 200:
-                    raise ClientError(f"{self.url} answers {response.status}: {_complaint(response.read())}")
+                    told = f"{self.url} answers {response.status}: {_complaint(response.read())}"
+                    remedy = f"; set ${KEY_VARIABLE} to one" if response.status == UNAUTHORIZED else ""
+                    raise ClientError(f"{told}{remedy}")
                 yield from response
         except HTTPError as error:
             raise ClientError(f"{self.url} did not answer: {error}") from error

@@ -3,6 +3,7 @@
 from llmworkflow.kube.errors import ApiError
 
 _REMEDIES = {
+    0: "see that it runs and can be reached from here, or choose another context with --context",
     401: "log in to the cluster again, or choose another context with --context",
     403: "`llmworkflow doctor` shows what you may do; an admin of the namespace can give you the role that is missing",
     504: "try again: the API server was too busy to answer",
@@ -22,3 +23,8 @@ class RefusedError(ClientError):
         self.told = str(error)
         remedy = _REMEDIES.get(error.status)
         super().__init__(f"{error}; {remedy}" if remedy else str(error))
+
+    @property
+    def passing(self) -> bool:
+        """Whether it may pass by itself."""
+        return self.status in (0, 429) or self.status >= 500

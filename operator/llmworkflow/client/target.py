@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from llmworkflow.client.cluster import Cluster
-from llmworkflow.client.connect import connect, in_pod, kubeconfig_files
+from llmworkflow.client.connect import connect, in_pod, kubeconfig_files, refuse_absent
 from llmworkflow.client.errors import ClientError
 from llmworkflow.client.machine import Machine
 
@@ -31,8 +31,17 @@ def chosen(
     if local and context:
         raise ClientError("--local is this machine, and --context a cluster: give one of them")
     if local or not (context or has_cluster()):
+        if not local:
+            refuse_absent()
         yield Machine(namespace)
         return
+    with cluster(context, namespace) as found:
+        yield found
+
+
+@contextmanager
+def cluster(context: str | None, namespace: str | None) -> Iterator[Cluster]:
+    """The same where only a cluster can be meant."""
     with closing(connect(context)) as connection:
         yield Cluster(connection, namespace)
 

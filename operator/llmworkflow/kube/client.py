@@ -12,7 +12,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.kube import metrics
-from llmworkflow.kube.errors import ApiError, NotLeadingError, error_of
+from llmworkflow.kube.errors import ApiError, NotLeadingError, answer_of, error_of
 from llmworkflow.kube.resources import BY_KIND, Resource
 
 FIELD_MANAGER = "llmworkflow"
@@ -123,10 +123,7 @@ class Api:
         async with response:
             content = await response.read()
         metrics.API_REQUESTS.labels(verb, str(response.status)).inc()
-        if response.status >= 300:
-            raise error_of(f"{verb} {path}", response.status, content)
-        found: JsonObject = json.loads(content)
-        return found
+        return answer_of(f"{verb} {path}", response.status, content)
 
     async def _send(
         self,

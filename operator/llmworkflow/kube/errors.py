@@ -2,6 +2,8 @@
 
 import json
 
+from llmworkflow.api.fields import JsonObject
+
 
 class ApiError(Exception):
     """An answer that is no success; status 0 where there was no answer."""
@@ -27,6 +29,18 @@ class RefusedError(Exception):
         """`is_news`: whether people are still to be told."""
         super().__init__(message)
         self.is_news = is_news
+
+
+def answer_of(request: str, status: int, content: bytes) -> JsonObject:
+    """What the API server answers a request with.
+
+    Raises:
+        ApiError: it did not do what it was asked.
+    """
+    if status >= 300:
+        raise error_of(request, status, content)
+    found: JsonObject = json.loads(content)
+    return found
 
 
 def error_of(request: str, status: int, content: bytes) -> ApiError:

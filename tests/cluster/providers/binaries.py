@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.cluster import images
+from tests.cluster import images, packages
 from tests.cluster.api import Api, condition, eventually
 from tests.cluster.control_plane import ControlPlane, Network
 from tests.cluster.programs import Program
@@ -20,6 +20,15 @@ from .node import ADDRESS, NAME, Node
 from .provider import Provider
 
 NODE_SECONDS = 120
+# What the node is made of, beside the programs that are built here: by what is looked for, Debian's package of it.
+NEEDS = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+}
 _DOOR = Path(__file__).with_name("door.py")
 
 
@@ -36,8 +45,10 @@ class Binaries(Provider):
         self._cell = Cell(folder, (ADDRESS,), nameserver=ADDRESS)
 
     def create(self) -> None:
-        for package in ("containerd", "runc", "conntrack", "iptables"):
-            assert shutil.which(package), f"there is no {package} here; install Debian's package {package}"
+        assert os.geteuid() == 0, (
+            "a cluster of programs takes root: run this with sudo, or start Docker for kind"
+        )
+        packages.need(NEEDS)
         self._ending.callback(close_accounts)
         open_accounts()
         self._ending.callback(self._cell.stop)

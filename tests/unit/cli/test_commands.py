@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -13,7 +14,8 @@ from rich.console import Console
 
 from llmworkflow.api.load import load_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
+from llmworkflow.cli import status
 from llmworkflow.cli.main import COMMANDS, main
 from llmworkflow.cli.run import announce
 from llmworkflow.local.home import WorkflowHome
@@ -34,7 +36,8 @@ def home(run: Run, tmp_path: Path) -> WorkflowHome:
     run("init")
     home = WorkflowHome(tmp_path / "home", "default", "my-workflow")
     home.apply(load_workflow(Path("workflow.yaml")))
-    home.save_status(LLMWorkflowStatus(phase="Running", stage="tune", score="exactMatch 0.93"))
+    tune = StageStatus(name="tune", kind="fineTune", state=StageState.RUNNING)
+    home.save_status(LLMWorkflowStatus(phase="Running", stage="tune", score="exactMatch 0.93", stages=[tune]))
     return home
 
 
@@ -43,6 +46,13 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     ended = run(command, "--help")
     assert ended.exit_code == 0
     assert "Usage" in ended.output
+
+
+def test_the_list_of_commands_fits_a_terminal() -> None:
+    ended = CliRunner().invoke(main, ["--help"], terminal_width=80)
+    assert [line for line in ended.output.splitlines() if line.endswith("...")] == [
+        "Usage: main [OPTIONS] COMMAND [ARGS]..."
+    ]
 
 
 def test_the_starter_file_is_valid_and_is_not_overwritten(run: Run) -> None:
@@ -104,6 +114,43 @@ def test_status_prints_the_resource(run: Run, home: WorkflowHome, output: str) -
     assert content["kind"] == "LLMWorkflow"
     assert content["metadata"]["name"] == "my-workflow"
     assert content["status"]["phase"] == "Running"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ((), "my-workflow"),
+        (("my-workflow",), "tune: Running"),
+        (("my-workflow", "-o", "wide"), "exactMatch 0.93"),
+    ],
+)
+def test_status_is_followed_until_ctrl_c(
+    run: Run, home: WorkflowHome, monkeypatch: pytest.MonkeyPatch, options: Sequence[str], told: str
+) -> None:
+    left = [home.status(), home.status().model_copy(update={"phase": "Serving"})]
+
+    def sleep(_: float) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        home.save_status(left.pop(0))
+
+    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=sleep))
+    ended = run("status", "--watch", *options)
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert told in ended.stdout
+    assert ended.stdout.count("NAMESPACE") == (2 if "tune:" not in told else 0), (
+        "once more, as it changed once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(("x", "-A"), "x is in one namespace"), (("-w", "-o", "json"), "leave out --output json")],
+)
+def test_what_status_cannot_show_is_refused(run: Run, options: Sequence[str], told: str) -> None:
+    ended = run("status", *options)
+    assert ended.exit_code == 2
+    assert told in ended.stderr
 
 
 def test_status_lists_all_workflows(run: Run, home: WorkflowHome) -> None:

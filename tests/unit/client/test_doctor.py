@@ -12,7 +12,7 @@ from llmworkflow.client.doctor import Finding, Health, version_of, worst
 from .scripted_api import ScriptedApi, refused
 
 KINDS = [{"resources": [{"name": "llmworkflows"}]}, {"resources": [{"name": "rayjobs"}]}]
-RIGHTS = 9
+RIGHTS = 13
 
 
 def deployment(name: str, image: str, ready: int = 1) -> dict[str, Any]:

@@ -62,7 +62,11 @@ def test_pieces_come_as_they_are_said(server: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "text", "told"),
     [
-        (401, '{"error": {"message": "asks for a key"}}', "answers 401: asks for a key"),
+        (
+            401,
+            '{"error": {"message": "asks for a key"}}',
+            r"answers 401: asks for a key; set \$OPENAI_API_KEY",
+        ),
         (502, "<html>", "answers 502: <html>"),
         (200, 'data: {"error": {"message": "engine died"}}\n\n', "broke off: engine died"),
     ],

@@ -54,7 +54,8 @@ def rejected(view: View, revision: str | None) -> str | None:
     if record is None or record.approved or record.revision != revision:
         return None
     by = record.user or "an unnamed user"
-    return f"rejected by {by}; edit the spec, approve it after all, or run `retry --from {status.name}`"
+    why = f" ({record.note})" if record.note else ""
+    return f"rejected by {by}{why}; edit the spec, approve it after all, or run `retry --from {status.name}`"
 
 
 def _open(status: StageStatus) -> bool:
