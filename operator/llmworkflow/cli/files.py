@@ -1,10 +1,12 @@
 """`init`, `validate`, `render` and `plan`: a workflow file, before anything runs."""
 
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from llmworkflow.api.cron import next_time
 from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
@@ -18,6 +20,7 @@ from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
+from llmworkflow.core.clock import stamp
 from llmworkflow.job_code import job_code
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.render.first_run import render_all
@@ -46,6 +49,9 @@ def validate(file: Path) -> None:
     """Check the workflow in FILE as the cluster would, and say what is wrong and where."""
     workflow = load_valid_workflow(file, local=True)
     click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
+    if schedule := workflow.spec.schedule:
+        coming = stamp(next_time(schedule.cron, schedule.time_zone, datetime.now(UTC)))
+        click.echo(f"its jobs run again by schedule, the next time at {coming}")
 
 
 @click.command()
