@@ -13,6 +13,7 @@ from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
+from llmworkflow.cli.memory import examine
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.run import read_workflow
 from llmworkflow.cli.view import columns, show
@@ -68,15 +69,19 @@ def render(file: Path) -> None:
 @ends_well
 @on_target
 def plan(target: Target, file: Path) -> None:
-    """Show what a run of FILE would create, run again and reuse, and the GPUs that it takes.
+    """Show what a run of FILE would create, run again and reuse, and the GPUs and their memory that it takes.
 
     On a cluster its API server checks the file, too.
     """
     workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(file)
-    table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS")
+    memory = examine(workflow, local=not isinstance(target, Cluster))
+    table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS", "MEMORY")
     for step in forecast(workflow, status):
-        table.add_row(step.stage, step.kind, step.action, step.why, f"{step.gpus:g}" if step.gpus else "-")
+        gpus = f"{step.gpus:g}" if step.gpus else "-"
+        table.add_row(step.stage, step.kind, step.action, step.why, gpus, memory.of(step.stage))
     show(table)
+    for line in memory.notes():
+        click.echo(line)
 
 
 def _on_cluster(cluster: Cluster, file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:
