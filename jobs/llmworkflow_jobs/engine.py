@@ -43,6 +43,7 @@ def arguments(config: JobConfig, model: InferenceModel, options: Mapping[str, An
         "trust_remote_code": config.model["trustRemoteCode"],
         "generation_config": "vllm" if config.model["generationConfig"] == "vllm" else "auto",
         **_revision(model),
+        **({"load_format": config.model["loadFormat"]} if config.model["loadFormat"] else {}),
         **(_CPU if config.accelerator is None else _parallelism(options.get("parallelism", {}))),
         **options["engineKwargs"],
     }

@@ -48,6 +48,8 @@ from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
 INGRESS = "LLMIngress"
 # For so long a replica that is to go, after a surge or when the load is less, goes on with the answers it has begun.
 _DRAIN_SECONDS = 60
+# Ray's router that knows which replica has most of a prompt in its cache.
+_BY_PREFIX = "ray.serve.llm.request_router.PrefixCacheAffinityRouter"
 
 # Ray's own, and what the endpoint says of itself.
 _ENDPOINTS = {
@@ -96,12 +98,13 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
         lora_config={"max_num_adapters_per_replica": served["lora"]["perReplica"]} if has_adapter else None,
         deployment_config={
             "autoscaling_config": _autoscaling(served["replicas"]),
+            **_router(served["requestRouter"]),
             "graceful_shutdown_timeout_s": _DRAIN_SECONDS,
         },
         server_cls=AdapterServer,
         experimental_configs={JOB: job},
         **_files(chosen),
-        **_placement(job),
+        **_placement(job, served["placement"]),
     )
 
 
@@ -151,15 +154,23 @@ def _files(chosen: InferenceModel) -> dict[str, Any]:
     return {"callback_config": {"callback_class": FilesAreThere}}
 
 
-def _placement(job: JobConfig) -> dict[str, Any]:
+def _router(name: str) -> dict[str, Any]:
+    """How requests find a replica: Ray Serve by itself takes the less loaded of two."""
+    return {"request_router_config": {"request_router_class": _BY_PREFIX}} if name == "prefixCache" else {}
+
+
+def _placement(job: JobConfig, placement: Mapping[str, Any]) -> dict[str, Any]:
     """Where the engines run. For Ray no accelerator means a GPU of any type, so that a CPU has to be said."""
-    if job.accelerator is not None:
-        return {"accelerator_type": job.accelerator["type"]}
-    return {
-        "accelerator_config": {"kind": "cpu"},
-        "placement_group_config": {"bundle_per_worker": {"CPU": 1}},
-        "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
-    }
+    strategy, bundle = placement["strategy"], placement["bundle"]
+    if job.accelerator is None:
+        return {
+            "accelerator_config": {"kind": "cpu"},
+            "placement_group_config": {"bundle_per_worker": {"CPU": 1, **bundle}, "strategy": strategy},
+            "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
+        }
+    own = {"bundle_per_worker": {"GPU": 1, **bundle}, "strategy": strategy}
+    given = {"placement_group_config": own} if bundle or strategy != "PACK" else {}
+    return {"accelerator_type": job.accelerator["type"], **given}
 
 
 def _server_arguments() -> frozenset[str]:

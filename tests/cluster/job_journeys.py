@@ -284,3 +284,27 @@ def _stray(scene: Scene, name: str) -> Object:
 
     eventually(going, SECONDS, f"{name} is being removed, as no stage needs it")
     return created
+
+
+@shows(JOURNEYS, (S.SUCCEEDED, S.WAITING))
+def run_again_by_a_schedule(scene: Scene) -> None:
+    runs(scene, JobScript(), NEVER_ENDS)
+    scene.begin(tune(), schedule={"cron": "* * * * *"})
+    scene.until("tune", S.SUCCEEDED, "Completed")
+    again = eventually(
+        lambda: (found := scene.stage("tune"))["attempt"] == 2 and found, SECONDS, "it runs again"
+    )
+    assert again["revision"] in scene.child("tune")["metadata"]["labels"].values()
+    ran = scene.workflow["status"]["schedule"]["lastRun"]
+    scene.until("tune", S.RUNNING)
+
+    def skips() -> bool:
+        told = (event["message"] for event in scene.events() if event["reason"] == "ScheduleSkipped")
+        return any("tune was Running" in message for message in told)
+
+    eventually(skips, SECONDS, "a time is let pass, and an Event says so")
+    skipped = scene.workflow["status"]["schedule"]
+    assert ran < skipped["skipped"] < skipped["nextRun"]
+    assert scene.stage("tune")["attempt"] == 2
+    scene.edit(tune())
+    eventually(lambda: "schedule" not in scene.workflow["status"], SECONDS, "none is told of")

@@ -84,6 +84,7 @@ class Reason(Explained):
     REVISED = "SpecChanged", "The spec changed, so that the stage begins anew."
     EDITED = "ChildEdited", "The child was edited by hand and is put right."
     RETRIED = "RetriedByUser", "Someone asked for another run."
+    SCHEDULED = "Scheduled", "A time of the schedule came, so that the stage runs again."
     REMOVED = "StageRemoved", "The spec has no such stage any more."
     CHECKING = "CheckingGates", "The gates are being judged."
     VERIFYING = "VerifyingEndpoint", "Rows of the batch are being replayed through the endpoint."
@@ -116,6 +117,7 @@ class Reason(Explained):
     DEPENDENCY_FAILED = "DependencyFailed", "A stage that this one depends on failed."
     KUBERAY_MISSING = "KubeRayMissing", "The cluster has no KubeRay, or one that is too old; install it."
     INVALID_SPEC = "InvalidSpec", "The spec cannot be carried out; the message says what to change."
+    SCHEDULE_SKIPPED = "ScheduleSkipped", "A time of the schedule came while a run was under way."
     NOTHING_SERVED = "NothingServed", "Nothing serves."
     IN_PROGRESS = "InProgress", "The workflow is under way."
 

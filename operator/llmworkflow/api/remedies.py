@@ -33,6 +33,7 @@ _OF_STAGES: Mapping[str, str] = {
     Reason.REVISED: _NOTHING,
     Reason.EDITED: "Change the workflow in place of what it owns.",
     Reason.RETRIED: _NOTHING,
+    Reason.SCHEDULED: _NOTHING,
     Reason.REMOVED: _NOTHING,
     Reason.CHECKING: _NOTHING,
     Reason.VERIFYING: _NOTHING,
@@ -77,6 +78,9 @@ _OF_STAGES: Mapping[str, str] = {
     Reason.DEPENDENCY_FAILED: "Mend the stage that failed; this one follows.",
     Reason.KUBERAY_MISSING: "Install KubeRay 1.4 or newer; this goes on by itself then.",
     Reason.INVALID_SPEC: "Change what the message says; `llmworkflow validate FILE` says it with the line.",
+    Reason.SCHEDULE_SKIPPED: (
+        "Nothing; the next time comes. If it comes too often for the runs, edit `spec.schedule`."
+    ),
     Reason.NOTHING_SERVED: (
         "Nothing, if the workflow serves nothing; else see why its serving stage does not."
     ),

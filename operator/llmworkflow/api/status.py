@@ -312,6 +312,21 @@ class Resolved(SpecModel):
     """Inputs that changed after they were first resolved, and so are part of revisions."""
 
 
+class ScheduleStatus(SpecModel):
+    """What became of the times of the schedule."""
+
+    times: str
+    """Times and time zone that this speaks of; others begin anew."""
+    next_run: str
+    """The next time; one that has passed is made up for as soon as may be, once for however many."""
+    last_run: str | None = None
+    """When the workflow last ran because of its schedule."""
+    skipped: str | None = None
+    """The latest time that was let pass."""
+    message: str = ""
+    """Why it was."""
+
+
 class LLMWorkflowStatus(SpecModel):
     """What came of a workflow."""
 
@@ -338,5 +353,7 @@ class LLMWorkflowStatus(SpecModel):
     """The stages, in the order of the spec."""
     resolved: Resolved = Resolved()
     """What was found behind the names of the spec."""
+    schedule: ScheduleStatus | None = None
+    """What became of the times of spec.schedule; none without one."""
     last_handled: dict[str, str] = {}
     """The latest token of each verb that was carried out."""

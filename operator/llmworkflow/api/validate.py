@@ -11,6 +11,7 @@ from llmworkflow.api.checks import (
     schedule,
     templates,
     training,
+    unsupported,
 )
 from llmworkflow.api.problems import InvalidWorkflow, Problem
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -25,6 +26,7 @@ _CHECKS = (
     adapters.check,
     schedule.check,
     templates.check,
+    unsupported.check,
 )
 
 

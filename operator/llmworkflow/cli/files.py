@@ -1,16 +1,19 @@
 """`init`, `validate`, `render` and `plan`: a workflow file, before anything runs."""
 
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
 import click
 
+from llmworkflow.api.cron import next_time
 from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
+from llmworkflow.cli.memory import examine
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.run import read_workflow
 from llmworkflow.cli.view import columns, show
@@ -18,6 +21,7 @@ from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
+from llmworkflow.core.clock import stamp
 from llmworkflow.job_code import job_code
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.render.first_run import render_all
@@ -46,6 +50,9 @@ def validate(file: Path) -> None:
     """Check the workflow in FILE as the cluster would. What is wrong is said, and where."""
     workflow = load_valid_workflow(file, local=True)
     click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
+    if schedule := workflow.spec.schedule:
+        coming = stamp(next_time(schedule.cron, schedule.time_zone, datetime.now(UTC)))
+        click.echo(f"its jobs run again by schedule, the next time at {coming}")
 
 
 @click.command()
@@ -64,13 +71,17 @@ def render(file: Path) -> None:
 def plan(target: Target, file: Path) -> None:
     """Show what a run of FILE would create, repeat and reuse.
 
-    And how many GPUs that takes. On a cluster its API server checks the file, too.
+    And the GPUs and their memory that it takes. On a cluster its API server checks the file, too.
     """
     workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(file)
-    table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS")
+    memory = examine(workflow, local=not isinstance(target, Cluster))
+    table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS", "MEMORY")
     for step in forecast(workflow, status):
-        table.add_row(step.stage, step.kind, step.action, step.why, f"{step.gpus:g}" if step.gpus else "-")
+        gpus = f"{step.gpus:g}" if step.gpus else "-"
+        table.add_row(step.stage, step.kind, step.action, step.why, gpus, memory.of(step.stage))
     show(table)
+    for line in memory.notes():
+        click.echo(line)
 
 
 def _on_cluster(cluster: Cluster, file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:

@@ -9,6 +9,7 @@ from llmworkflow.api.status import LLMWorkflowStatus, StageStatus
 from llmworkflow.core.revision import revisions
 from llmworkflow.render.ray_settings import effective_ray
 from llmworkflow.render.settings import Settings
+from llmworkflow.render.sizing import uses_accelerator
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def _action(
 def _gpus(workflow: LLMWorkflow, stage: Stage) -> float:
     """Accelerators that the stage takes at most."""
     accelerator = effective_ray(workflow, stage, Settings()).accelerator
-    if accelerator is None:
+    if accelerator is None or not uses_accelerator(stage):
         return 0.0
     return accelerator.count * _processes(stage)
 

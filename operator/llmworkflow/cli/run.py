@@ -184,6 +184,9 @@ def conclude(
         if stage.reason and stage.state == "Failed":
             console.print(f"[red]{stage.name}: {stage.reason}[/red]: ", end="")
             console.print(stage.message, markup=False, highlight=False, soft_wrap=True)
+    if status.schedule:
+        told = f"Runs again at {status.schedule.next_run}: by itself while this command is there, else when it is run."
+        console.print(told, highlight=False)
     if running is None:
         console.print("Stopped; the next run goes on from here.")
     elif holds(status, ConditionType.AVAILABLE):

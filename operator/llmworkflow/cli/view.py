@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from llmworkflow.api.status import LLMWorkflowStatus, Metric, StageState, StageStatus
+from llmworkflow.api.status import LLMWorkflowStatus, Metric, ScheduleStatus, StageState, StageStatus
 
 LINE_SECONDS = 10  # between lines about the progress of a stage, where nothing can be redrawn
 BAR_WIDTH = 16
@@ -96,8 +96,16 @@ def tree(name: str, status: LLMWorkflowStatus, now: datetime) -> RenderableType:
             StageState.AWAITING_APPROVAL,
         ):
             notes.append(Text(f"{stage.name}: {stage.message}", style=_STYLES[stage.state]))
+    if status.schedule:
+        notes.append(Text(schedule_of(status.schedule), style="dim"))
     title = Text.assemble((name, "bold"), "  ", (status.phase, "dim"))
     return Group(title, table, *notes)
+
+
+def schedule_of(schedule: ScheduleStatus) -> str:
+    """When the workflow runs again, and what became of a time that was let pass."""
+    skipped = f"; {schedule.skipped} was skipped, as {schedule.message}" if schedule.skipped else ""
+    return f"runs again at {schedule.next_run} ({schedule.times}){skipped}"
 
 
 def figures_of(stage: StageStatus) -> str:

@@ -13,6 +13,7 @@ from llmworkflow.core.observation import Observed
 from llmworkflow.core.policies import OF_JOBS, OF_SERVICES
 from llmworkflow.core.policies.people import carry_out
 from llmworkflow.core.policies.retire import retire
+from llmworkflow.core.policies.scheduled import look_at_clock, run_all
 from llmworkflow.core.requests import pending
 from llmworkflow.core.revision import revisions
 from llmworkflow.core.summary import head
@@ -43,6 +44,10 @@ def plan(workflow: LLMWorkflow, status: LLMWorkflowStatus, observed: Observed, n
         for changed in carry_out(ledger.world, request):
             ledger.put(changed)
         handled[request.verb.value] = request.token
+    clock = look_at_clock(ledger.world, status.schedule)
+    if clock.due and clock.status:
+        for changed in run_all(ledger.world, clock.status):
+            ledger.put(changed)
     ledger.settle()
     world = ledger.world
     after = status.model_copy(
@@ -51,10 +56,16 @@ def plan(workflow: LLMWorkflow, status: LLMWorkflowStatus, observed: Observed, n
             "history": list(world.history),
             "stages": list(world.stages.values()),
             "resolved": world.resolved,
+            "schedule": clock.status,
             "last_handled": handled,
         }
     )
-    return Plan(after, tuple(children.actions(world)), tuple(ledger.transitions), seconds_until_next(world))
+    return Plan(
+        after,
+        tuple(children.actions(world)),
+        tuple(ledger.transitions),
+        seconds_until_next(world, clock.status),
+    )
 
 
 def living(

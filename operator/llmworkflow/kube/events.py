@@ -45,6 +45,13 @@ def of_troubles(before: LLMWorkflowStatus, after: LLMWorkflowStatus) -> Iterator
             yield Told(stage.reason, f"{stage.name}: {stage.message}")
 
 
+def of_schedule(before: LLMWorkflowStatus, after: LLMWorkflowStatus) -> Iterator[Told]:
+    """That a time of the schedule was let pass."""
+    known, now = before.schedule, after.schedule
+    if now and now.skipped and (known is None or known.skipped != now.skipped):
+        yield Told(Reason.SCHEDULE_SKIPPED, f"the time {now.skipped} is skipped: {now.message}", "Normal")
+
+
 def _in_trouble(stage: StageStatus) -> bool:
     """Whether something has to be mended before the stage goes on: its pods', or the spec that makes none."""
     unmade = stage.state is StageState.WAITING and stage.reason == Reason.INVALID_SPEC

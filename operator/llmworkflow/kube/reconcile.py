@@ -23,7 +23,7 @@ from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Key
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.errors import AgainError, ApiError, NotLeadingError, RefusedError
-from llmworkflow.kube.events import Told, events_of, of_transitions, of_troubles
+from llmworkflow.kube.events import Told, events_of, of_schedule, of_transitions, of_troubles
 from llmworkflow.kube.execute import Executor
 from llmworkflow.kube.observe import Observer
 from llmworkflow.kube.resources import LLM_WORKFLOW
@@ -135,7 +135,11 @@ class Reconciler:
         planned, manifests = self._plan(workflow, before, observed, now)
         quiet_in = await self._write(key, live, before, planned)
         self._account(workflow, planned, before, now)
-        told = [*of_transitions(planned.transitions), *of_troubles(before, planned.status)]
+        told = [
+            *of_transitions(planned.transitions),
+            *of_troubles(before, planned.status),
+            *of_schedule(before, planned.status),
+        ]
         try:
             await self._act(key, planned, manifests)
         finally:  # what people are told is true by now, whatever became of the actions, and can wait for them

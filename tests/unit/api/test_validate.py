@@ -75,9 +75,15 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
     # schedule
     (("spec", "schedule"), {"cron": "0 3 * *"}, 'spec.schedule.cron = "0 3 * *": has 4 fields, not 5; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
-    (("spec", "schedule"), {"cron": "61 3 * * *"}, 'spec.schedule.cron = "61 3 * * *": the minute 61 is not within 0 and 59; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
-    (("spec", "schedule"), {"cron": "a? 3 * * *"}, 'spec.schedule.cron = "a? 3 * * *": the minute a? is not readable; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
+    (("spec", "schedule"), {"cron": "61 3 * * *"}, 'spec.schedule.cron = "61 3 * * *": the minute 61 is not readable, or out of range; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
+    (("spec", "schedule"), {"cron": "a? 3 * * *"}, 'spec.schedule.cron = "a? 3 * * *": the minute a* is not readable, or out of range; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
     (("spec", "schedule"), {"cron": "@daily", "timeZone": "Mars"}, 'spec.schedule.timeZone = "Mars": there is no such time zone; use a name such as Europe/Berlin'),
+    # what this version does not carry out
+    (("spec", "storage", "retention", "onDelete"), "Delete", 'spec.storage.retention.onDelete = "Delete": a workflow is deleted without waiting for anything, so that nobody is left to delete its artifacts; leave it at Retain, and delete the workflow\'s folder on the storage'),
+    ((*SERVED, "engine"), "sglang", 'spec.stages[2].serve.models[0].engine = "sglang": models are served by vllm alone; use vllm'),
+    ((*SERVED, "parallelism"), {"data": 2}, 'spec.stages[2].serve.models[0].parallelism.data = 2: copies of an engine are replicas here; set replicas.min and replicas.max'),
+    ((*STAGES, 2, "serve", "tracing"), {"endpoint": "http://a:4317"}, "spec.stages[2].serve.tracing: the endpoint does not export traces; remove it; the metrics of the endpoint have its latencies"),
+    ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}], "spec.stages[2].serve.applications[0].env[0].valueFrom: Ray Serve gives an application written values alone; set the variable in ray.env, which all applications see"),
 ]  # fmt: skip
 
 

@@ -34,6 +34,8 @@ EDITS = st.sampled_from(
         ("stages.2.approval", {"required": False}),
         ("stages.2.dependsOn", ["tune"]),
         ("stages.2.dependsOn", ["score"]),
+        ("schedule", {"cron": "0 * * * *"}),
+        ("schedule", None),
         ("suspend", True),
         ("suspend", False),
     ]

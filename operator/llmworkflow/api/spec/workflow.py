@@ -20,7 +20,12 @@ MAX_NAME = 63  # of a label, in which children carry the name
 
 
 class Schedule(SpecModel):
-    """Runs the workflow again at set times, looking for changed data."""
+    """Runs all jobs again at set times, as `retry` does; with `inputs: recheck` on the data as they are then.
+
+    What serves goes on serving until something better takes its place. A time that comes while a run is under way, or
+    waits for approval, is skipped. Times that pass while the workflow is suspended, or while nothing looks after it,
+    are made up for by one run.
+    """
 
     cron: Operational[Text]
     """Times, as in a CronJob: minute, hour, day of month, month, day of week."""

@@ -8,13 +8,12 @@ from llmworkflow.core.graph import dependents
 from llmworkflow.core.policies.approval import decide
 from llmworkflow.core.policies.cancel import cancel
 from llmworkflow.core.policies.promotion import bring
-from llmworkflow.core.policies.rerun import rerun
+from llmworkflow.core.policies.rerun import UP, again
 from llmworkflow.core.policies.rollback import roll_back
 from llmworkflow.core.requests import EVERY_STAGE, Request
 from llmworkflow.core.view import View, World
 
 _S = StageState
-_UP = (_S.SERVING, _S.UPGRADING, _S.DEGRADED)
 
 
 def carry_out(world: World, request: Request) -> Iterator[StageStatus]:
@@ -61,13 +60,10 @@ def _retry(view: View, request: Request) -> StageStatus:
     """Another attempt; what serves goes on serving, and is brought in again where it was named itself."""
     by = request.user or "an unnamed user"
     message = f"run again, asked for by {by}"
-    status = view.status
-    if status.serving is None or status.state not in _UP:
-        return rerun(view, Reason.RETRIED, message)
-    cleared = view.now_at(status.model_copy(update={"refused": None, "failures": 0, "misses": []}))
-    if request.stage != status.name:
-        return cleared.status
-    return bring(cleared, status.candidate or status.serving, Reason.RETRIED, message)
+    status, cleared = view.status, again(view, Reason.RETRIED, message)
+    if status.serving is None or status.state not in UP or request.stage != status.name:
+        return cleared
+    return bring(view.now_at(cleared), status.candidate or status.serving, Reason.RETRIED, message)
 
 
 _ACTIONS: Mapping[Verb, Callable[[View, Request], StageStatus | None]] = {

@@ -1,4 +1,4 @@
-"""A stage runs again although it is done: because a person asks for it, or because what it made is gone."""
+"""A stage runs again although it is done: as someone or the schedule asks for it, or because what it made is gone."""
 
 from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
@@ -7,6 +7,15 @@ from llmworkflow.core.policies.retry import end_attempt, stop
 from llmworkflow.core.view import View
 
 _S = StageState
+UP = (_S.SERVING, _S.UPGRADING, _S.DEGRADED)
+
+
+def again(view: View, reason: str, message: str) -> StageStatus:
+    """The stage before another attempt; what serves goes on serving, open to what will be made."""
+    status = view.status
+    if status.serving is None or status.state not in UP:
+        return rerun(view, reason, message)
+    return status.model_copy(update={"refused": None, "failures": 0, "misses": []})
 
 
 def rerun(view: View, reason: str, message: str) -> StageStatus:
