@@ -66,12 +66,13 @@ class Pods:
         return name
 
     def clean(self) -> None:
-        """Delete the namespaces that were made, with their volumes; the cluster may be somebody's."""
+        """Delete the namespaces that were made, with their volumes: the node is small, and may be somebody's."""
         for volume in self.api.list("PersistentVolume"):
             if volume["spec"].get("claimRef", {}).get("namespace") in self.namespaces:
                 self.api.delete("PersistentVolume", volume["metadata"]["name"])
         for namespace in self.namespaces:
             self.api.delete("Namespace", namespace)
+        self.namespaces.clear()
 
     def make_volume(self, namespace: str, claim: str, files: Path) -> None:
         """A claim whose volume, a folder of the node, holds these files; jobs may write to it."""

@@ -31,8 +31,15 @@ def pytest_report_header() -> str:
     return f"cluster: {chosen().name}"
 
 
+@pytest.fixture(scope="module")
+def pods(cluster: Pods) -> Iterator[Pods]:
+    """The same, for one module: what its tests made goes with it, however they end."""
+    yield cluster
+    cluster.clean()
+
+
 @pytest.fixture(scope="session")
-def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
     """A cluster with the images on its node, KubeRay and the operator as pods."""
     folder = tmp_path_factory.mktemp("pods")
     provider: Provider = chosen()(folder)
@@ -44,8 +51,6 @@ def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
             api = Api(client)
             install_kuberay(api)
             install_operator(provider.kubeconfig, api, provider.values)
-            found = Pods(api, provider.kubeconfig, provider.values)
-            yield found
-            found.clean()
+            yield Pods(api, provider.kubeconfig, provider.values)
     finally:
         provider.delete()
