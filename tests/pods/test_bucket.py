@@ -19,7 +19,7 @@ NAME, BUCKET, PORT = "s3", "team", 7070
 KEEPER = f"keeper-{NAME}"
 USER, PASSWORD = secrets.token_hex(10).upper(), secrets.token_urlsafe(30)
 SAVE_STEPS, EPOCHS = 8, 4
-SECONDS = 300
+SECONDS = 600
 HEAD, WORKER = {"ray.io/node-type": "head"}, {"ray.io/node-type": "worker"}
 
 
