@@ -27,13 +27,6 @@ from llmworkflow_jobs.inference_model import InferenceModel
 
 _TOKENS = 40
 _PARAMETERS = {"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True}
-_ENGINE = {
-    "load_format": "dummy",
-    "dtype": "bfloat16",
-    "max_model_len": 2048,
-    "enable_prefix_caching": True,
-    "gpu_memory_utilization": 0.9,
-}
 
 
 def ours(folder: Path, prompts: list[rows.Request]) -> dict[str, Any]:
@@ -42,7 +35,7 @@ def ours(folder: Path, prompts: list[rows.Request]) -> dict[str, Any]:
 
     ray.init(include_dashboard=False, log_to_driver=True)
     generation.engine_actor.Engine = TimedEngine  # type: ignore[attr-defined]
-    section = Batch.model_validate({"input": {"uri": "volume:test.jsonl"}, "engineKwargs": _ENGINE})
+    section = Batch.model_validate({"input": {"uri": "volume:test.jsonl"}, "engineKwargs": workload.ENGINE})
     config = workload.job("batch", folder, section, revision="ours")
     model = InferenceModel(str(folder / "model"), str(folder / "model"))
     answers = [answer for _, answer in generation.generate(prompts, model, _PARAMETERS, config)]
@@ -55,7 +48,7 @@ def plain(folder: Path, prompts: list[rows.Request]) -> dict[str, Any]:
     """The figures of vllm.LLM.generate."""
     from vllm import LLM, SamplingParams, TokensPrompt
 
-    llm = LLM(model=str(folder / "model"), **_ENGINE)
+    llm = LLM(model=str(folder / "model"), **workload.ENGINE)
     asked = [TokensPrompt(prompt_token_ids=request.token_ids) for request in prompts]
     began = time.time()
     outputs = llm.generate(asked, SamplingParams(**_PARAMETERS), use_tqdm=False)

@@ -7,14 +7,15 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config
+from typing import TYPE_CHECKING, Any
 
 from llmworkflow.api.fields import SpecModel
 from llmworkflow.api.spec.model import Model, Prompt
 from llmworkflow.render.stage_config import public
 from llmworkflow_jobs.config import JobConfig, parse
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SHAPE = {
     "vocab_size": 152064,
@@ -30,6 +31,14 @@ SHAPE = {
     "pad_token_id": 0,
     "eos_token_id": 2,
     "bos_token_id": None,
+}
+# Of vLLM's engine, for inference without trained weights.
+ENGINE = {
+    "load_format": "dummy",
+    "dtype": "bfloat16",
+    "max_model_len": 2048,
+    "enable_prefix_caching": True,
+    "gpu_memory_utilization": 0.9,
 }
 # As long as what ViGGO is usually asked with.
 INSTRUCTION = """Given a target sentence construct the underlying meaning representation of the input sentence as a \
@@ -60,6 +69,8 @@ def texts(data: Path) -> list[str]:
 
 def make_model(folder: Path, corpus: list[str], weights: bool) -> None:
     """Save configuration and tokenizer, and random weights if they are to be trained."""
+    from transformers import AutoModelForCausalLM, Qwen2Config
+
     config = Qwen2Config(**SHAPE, dtype="bfloat16", architectures=["Qwen2ForCausalLM"])
     if weights:
         import torch
@@ -74,8 +85,13 @@ def make_model(folder: Path, corpus: list[str], weights: bool) -> None:
 
 
 def job(kind: str, folder: Path, section: SpecModel, revision: str) -> JobConfig:
-    """The configuration of a stage on one GPU, as the operator writes it, with the model at `folder`/model."""
-    document = {
+    """The configuration of a stage on one GPU, with the model at `folder`/model."""
+    return parse(document(kind, folder, section, revision))
+
+
+def document(kind: str, folder: Path, section: SpecModel, revision: str) -> dict[str, Any]:
+    """The same as the operator writes it."""
+    return {
         "schemaVersion": 1,
         "workflow": {"namespace": "default", "name": "bench", "uid": "0f6c0d2a"},
         "stage": {"name": kind.lower(), "kind": kind, "revision": revision, "attempt": 1},
@@ -85,7 +101,6 @@ def job(kind: str, folder: Path, section: SpecModel, revision: str) -> JobConfig
         "prompt": public(Prompt()),
         kind: public(section),
     }
-    return parse(document)
 
 
 def in_process(run: Callable[..., Any], *arguments: Any) -> Any:
@@ -97,6 +112,7 @@ def in_process(run: Callable[..., Any], *arguments: Any) -> Any:
 def _tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE of the rows: Qwen's own is not at hand where there is no network."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
 
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -29,6 +29,8 @@ from transformers import (
 from llmworkflow_jobs import checkpoints, gpu_kernels, model, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
+from llmworkflow_jobs.objectives import Example
+from llmworkflow_jobs.packing import pack
 from llmworkflow_jobs.training_data import Tokenised, TrainingRows, tokenise
 from llmworkflow_jobs.training_options import lora_arguments, trl_arguments
 from llmworkflow_jobs.trl_trainers import TOOLS
@@ -163,7 +165,7 @@ def _build_trainer(
         trainer = TOOLS[section["objective"]].trainer(
             model=folder,
             args=_trl_config(config, arguments),
-            train_dataset=Dataset.from_list(data.examples),
+            train_dataset=Dataset.from_list(_sequences(data.examples, section["training"])),
             eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
             processing_class=tokenizer,
             peft_config=None if section["method"] == "full" else LoraConfig(**lora_arguments(section)),
@@ -172,6 +174,10 @@ def _build_trainer(
     if attention:
         gpu_kernels.speed_up(trainer.model)
     return trainer
+
+
+def _sequences(examples: list[Example], training: Mapping[str, Any]) -> list[Example]:
+    return pack(examples, training["maxLength"], training["seed"]) if training["packing"] else examples
 
 
 def _attention(config: JobConfig, folder: str) -> str | None:

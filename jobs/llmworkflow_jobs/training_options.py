@@ -108,7 +108,7 @@ def lora_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _objective_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows come cut to maxLength, so TRL has nothing to prepare, unless it is to pack them.
+    """Rows come cut to maxLength, and packed if they are to be, so TRL has nothing to prepare.
 
     Validation rows stay apart, so that their loss does not depend on what is packed with what.
     """
@@ -120,9 +120,12 @@ def _objective_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
         case "kto":
             own = {"loss_type": loss or "kto", "train_sampling_strategy": "sequential"}
             return {"max_length": None, "beta": preference["beta"], **own}
+    prepared = {"dataset_kwargs": {"skip_prepare_dataset": True}}
     if training["packing"]:
-        return {"packing": True, "max_length": training["maxLength"], "eval_packing": False}
-    return {"packing": False, "max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+        # What is said of sequences of whole rows, which are blind to each other.
+        packs = {"packing": True, "packing_strategy": "bfd", "eval_packing": False}
+        return {**packs, "max_length": training["maxLength"], **prepared}
+    return {"packing": False, "max_length": None, **prepared}
 
 
 def _checkpoint_arguments(training: Mapping[str, Any], evaluated: bool) -> dict[str, Any]:
