@@ -24,6 +24,7 @@ from timed_engine import READY, TimedEngine
 from llmworkflow.api.spec.batch import Batch
 from llmworkflow_jobs import generation, rows
 from llmworkflow_jobs.inference_model import InferenceModel
+from llmworkflow_jobs.prompt import encoder
 
 _TOKENS = 40
 _PARAMETERS = {"temperature": 0.0, "max_tokens": _TOKENS, "ignore_eos": True}
@@ -74,8 +75,8 @@ def _prompts(data: Path, folder: Path, count: int) -> list[rows.Request]:
         for number, row in zip(range(count), cycle, strict=False)
     ]
     prompt = workload.job("batch", folder, Batch.model_validate({"input": {"uri": "volume:a"}}), "-").prompt
-    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-    return rows.ask(numbered, prompt, tokenizer, with_reference=False, source=str(data))
+    encode = encoder(AutoTokenizer.from_pretrained(folder / "model"), prompt)
+    return rows.ask(numbered, prompt, encode, with_reference=False, source=str(data))
 
 
 def main() -> None:

@@ -92,10 +92,11 @@ async def _ask(session: aiohttp.ClientSession, load: Load, question: Question, s
     }
     began, first, parts = time.time(), 0.0, list[bytes]()
     async with session.post("/v1/chat/completions", json=body) as reply:
-        reply.raise_for_status()
         async for part in reply.content.iter_any():
             first = first or time.time()
             parts.append(part)
     ended = time.time()
+    if not reply.ok:
+        raise RuntimeError(f"{reply.status}: {b''.join(parts).decode()}")
     tokens = int(_COUNTED.findall(b"".join(parts))[-1])
     return Answered(tokens, ended - began, first - began, ended)
