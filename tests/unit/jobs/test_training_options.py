@@ -62,6 +62,18 @@ def test_preferences_have_their_own_loss(
     assert "packing" not in arguments
 
 
+def test_packed_rows_are_left_as_they_are(fine_tune: Config) -> None:
+    """TRL neither packs them again nor pads them, and validation rows stay apart."""
+    config = fine_tune(training={"packing": True, "maxLength": 512})
+    arguments = trl_arguments(config, "", evaluated=True, workers=1)
+    assert (arguments["packing"], arguments["packing_strategy"], arguments["eval_packing"]) == (
+        True,
+        "bfd",
+        False,
+    )
+    assert arguments["dataset_kwargs"] == {"skip_prepare_dataset": True}
+
+
 def test_defaults_pass(fine_tune: Config) -> None:
     check(fine_tune())
     check(fine_tune(accelerator=GPU, method="qlora", training={"precision": "fp16"}))
