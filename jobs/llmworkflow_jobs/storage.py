@@ -6,6 +6,7 @@ so a folder without a manifest is unfinished and one whose manifest has another 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -53,17 +54,25 @@ def open_uri(uri: str, config: JobConfig) -> tuple[fs.FileSystem, str]:
     if parts.scheme not in ("s3", "gs"):
         raise JobError("OptionInvalid", f"{uri}: expected file://, s3://, gs://, volume: or an absolute path")
     try:
-        if parts.scheme == "s3" and config.storage.get("endpoint"):
-            return fs.S3FileSystem(endpoint_override=config.storage["endpoint"]), parts.netloc + parts.path
-        if parts.scheme == "gs":
-            patience = timedelta(seconds=_GCS_RETRY_SECONDS)
-            return fs.GcsFileSystem(retry_time_limit=patience), parts.netloc + parts.path
-        filesystem, path = fs.FileSystem.from_uri(uri)
+        filesystem = _bucket(parts.scheme, parts.netloc, parts.query, config.storage.get("endpoint"))
     except ValueError as error:
         raise JobError("OptionInvalid", f"{uri} is no address of a bucket: {error}") from error
     except OSError as error:
         raise JobError("StorageError", f"{uri}: {explain(error)}", retryable=True) from error
-    return filesystem, path
+    return filesystem, parts.netloc + parts.path.rstrip("/")
+
+
+@functools.cache
+def _bucket(scheme: str, name: str, options: str, endpoint: str | None) -> fs.FileSystem:
+    """One for all, as making one asks for credentials and a region; `endpoint` is of an S3 server other than AWS's."""
+    if scheme == "gs":
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=_GCS_RETRY_SECONDS))
+    if not endpoint:
+        return fs.FileSystem.from_uri(f"s3://{name}?{options}")[0]
+    if not {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():
+        # Else the library asks an address for it that AWS alone has, and elsewhere waits for seconds.
+        os.environ["AWS_REGION"] = "us-east-1"
+    return fs.S3FileSystem(endpoint_override=endpoint)
 
 
 def local_path(uri: str, config: JobConfig) -> str:

@@ -55,6 +55,7 @@ def test_bucket_of_another_server(fine_tune: Config) -> None:
     filesystem, path = storage.open_uri("s3://bucket/team/a", config)
     assert isinstance(filesystem, fs.S3FileSystem)
     assert path == "bucket/team/a"
+    assert storage.open_uri("s3://bucket/another", config)[0] is filesystem
 
 
 @pytest.mark.capability("bucket")
