@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from llmworkflow_jobs import dataset_info, model, overlap, report, storage, training_options
+from llmworkflow_jobs import dataset_info, model, model_card, overlap, report, storage, training_options
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.training_data import TrainingRows, load_rows
@@ -94,6 +94,7 @@ def _publish(
         "seed": _seed(config.section),
         "metrics": result["metrics"],
     }
+    model_card.write(config, kind, lineage)
     paths = [kind, "training.jsonl", *([digests] if digests else [])]
     return storage.publish(config, kind, paths, lineage)
 

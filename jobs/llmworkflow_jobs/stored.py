@@ -27,6 +27,7 @@ class Folder:
     attempt: int
     size: int
     manifest: Mapping[str, Any] | None
+    digest: str = ""  # of the manifest
 
 
 def folders(config: JobConfig) -> list[Folder]:
@@ -43,7 +44,7 @@ def folders(config: JobConfig) -> list[Folder]:
             if found[4] == storage.MANIFEST:
                 finished.add(key)
     return [
-        Folder(*key, size, _manifest(filesystem, _path(root, key)) if key in finished else None)
+        Folder(*key, size, *(_manifest(filesystem, _path(root, key)) if key in finished else (None,)))
         for key, size in sorted(sizes.items())
     ]
 
@@ -65,7 +66,7 @@ def _path(root: str, key: tuple[str, str, int]) -> str:
     return "/".join([root, *map(str, key)])
 
 
-def _manifest(filesystem: fs.FileSystem, path: str) -> dict[str, Any]:
+def _manifest(filesystem: fs.FileSystem, path: str) -> tuple[dict[str, Any], str]:
     with filesystem.open_input_stream(f"{path}/{storage.MANIFEST}") as stream:
-        manifest: dict[str, Any] = json.loads(stream.read())
-    return manifest
+        text = stream.read().decode()
+    return json.loads(text), storage.text_digest(text)

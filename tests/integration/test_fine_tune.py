@@ -88,13 +88,14 @@ def test_adapter_is_published_with_its_lineage(finished: Finished) -> None:
     manifest = json.loads(text)
     assert artifact == {"uri": folder.as_uri(), "digest": text_digest(text), "type": "adapter"}
     names = [file["path"] for file in manifest["files"]]
-    assert {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "training.jsonl"} <= set(
-        names
-    )
+    files = ("adapter_config.json", "adapter_model.safetensors", "README.md")
+    assert {*(f"adapter/{name}" for name in files), "training.jsonl"} <= set(names)
     assert not [name for name in names if name.startswith("checkpoints/")]
     assert {manifest["base"]["source"], *manifest["data"]} == set(finished.report["resolved"])
     assert manifest["data"]["volume:train.jsonl"] == finished.report["resolved"]["volume:train.jsonl"]
     assert manifest["eosTokenIds"] == [2]
+    card = (folder / "adapter" / "README.md").read_text()
+    assert f"| volume:train.jsonl | {manifest['data']['volume:train.jsonl']} |" in card
     adapter = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["base_model_name_or_path"]) == (8, "volume:model")
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "chat": "chat",
     "stop": "run",
     "gc": "gc",
+    "models": "models",
     "report": "report",
     "approve": "decide",
     "reject": "decide",

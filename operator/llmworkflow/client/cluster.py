@@ -19,6 +19,7 @@ from llmworkflow.client.errors import ClientError, RefusedError
 from llmworkflow.client.forward import reached
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.secrets import secret_of
+from llmworkflow.core.registry import TunedModel, of_status
 from llmworkflow.kube.resources import LLM_WORKFLOW
 
 USERS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -93,6 +94,10 @@ class ClusterWorkflow:
         """What happened to it and to what it runs, the latest last."""
         return events.of_workflow(self._api, self.namespace, self.name, self.status())
 
+    def models(self) -> Sequence[TunedModel]:
+        """Those that its status knows of: the storage is the cluster's."""
+        return of_status(self.load(), self.status())
+
     def page(self, now: datetime) -> str:
         return cluster_page.page_html(self.load(), self.status(), now)
 
@@ -116,6 +121,10 @@ class Cluster:
             known = ", ".join(item["metadata"]["name"] for item in self.resources()) or "none"
             raise ClientError(f"no workflow {name} in {self.place}; there are: {known}")
         return found
+
+    def workflows(self, everywhere: bool = False) -> Sequence[ClusterWorkflow]:
+        found = [item["metadata"] for item in self.resources(everywhere)]
+        return [ClusterWorkflow(self.api, item["namespace"], item["name"]) for item in found]
 
     def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
         try:

@@ -14,6 +14,7 @@ from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.client import machine_doctor
 from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
+from llmworkflow.core.registry import TunedModel
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
 from llmworkflow.local.secrets import Secrets
@@ -74,6 +75,11 @@ class MachineWorkflow:
         key = key_of(self.load(), serving.stage, Secrets(self.home.root, self.namespace).value)
         yield Endpoint(serving.url, serving.model_id, key)
 
+    def models(self) -> Sequence[TunedModel]:
+        from llmworkflow.local.storage import models  # pyarrow takes a moment to import
+
+        return models(self.home)
+
     def page(self, now: datetime) -> str:
         from llmworkflow.local.page import page_html  # pyarrow takes a moment to import
 
@@ -110,11 +116,14 @@ class Machine:
             raise LocalError(f"no workflow {wanted} on this machine; there are: {known}")
         return MachineWorkflow(home)
 
-    def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
+    def workflows(self, everywhere: bool = False) -> Sequence[MachineWorkflow]:
         """Those of the namespace, where one was named."""
         namespace = None if everywhere else self._namespace
         found = [MachineWorkflow(home) for home in workflows(self._root)]
-        return [item.resource() for item in found if namespace in (None, item.namespace)]
+        return [item for item in found if namespace in (None, item.namespace)]
+
+    def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
+        return [item.resource() for item in self.workflows(everywhere)]
 
     def examine(self) -> Iterator[Finding]:
         return machine_doctor.examine()

@@ -10,6 +10,7 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint
+from llmworkflow.core.registry import TunedModel
 
 
 class Workflow(Protocol):
@@ -57,6 +58,9 @@ class Workflow(Protocol):
             ClientError, LocalError: it serves nothing now, or the way there is closed.
         """
 
+    def models(self) -> Sequence[TunedModel]:
+        """The models that it made, the latest first."""
+
     def page(self, now: datetime) -> str:
         """The page that an approver decides from."""
 
@@ -74,6 +78,9 @@ class Target(Protocol):
         Raises:
             ClientError, LocalError: there is none of this name.
         """
+
+    def workflows(self, everywhere: bool = False) -> Sequence[Workflow]:
+        """The workflows of the namespace, or of all."""
 
     def resources(self, everywhere: bool = False) -> Sequence[JsonObject]:
         """The workflows of the namespace, or of all, as kubectl shows them."""

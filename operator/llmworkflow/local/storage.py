@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Work
+from llmworkflow.core.registry import Manifest, TunedModel, of_storage
 from llmworkflow.core.retention import Key, Stored, removable
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
@@ -13,6 +14,7 @@ from llmworkflow.local.secrets import Secrets
 from llmworkflow.render.stage_config import stage_config
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs import storage, stored
+from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.report import to_job_error
 from llmworkflow_jobs.stored import Folder
@@ -63,9 +65,7 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
         LocalError: the storage cannot be read or changed, or belongs to another workflow.
     """
     workflow = home.load()
-    use_storage(home, workflow)
-    stage = workflow.spec.stages[0]
-    config = job_config.parse(stage_config(workflow, no_work(stage), storage_uri(home, workflow)))
+    config = _config(home, workflow)
     try:
         # Before the status is read, which names an attempt before it begins: so what runs is never unknown to it.
         found = stored.folders(config)
@@ -77,6 +77,36 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
     except (JobError, OSError) as error:
         raise LocalError(f"{config.workflow_uri}: {to_job_error(error)}") from error
     return Tidied(config.workflow_uri, taken, [folder for folder in found if folder not in taken])
+
+
+def models(home: WorkflowHome) -> list[TunedModel]:
+    """The models that a workflow has on its storage.
+
+    Raises:
+        LocalError: the storage cannot be read, or belongs to another workflow.
+    """
+    workflow = home.load()
+    config = _config(home, workflow)
+    try:
+        found = [
+            Manifest(_key(folder), _uri(config, folder), folder.digest, folder.manifest)
+            for folder in stored.folders(config)
+            if folder.manifest
+        ]
+    except (JobError, OSError) as error:
+        raise LocalError(f"{config.workflow_uri}: {to_job_error(error)}") from error
+    return of_storage(workflow, home.status(), found)
+
+
+def _config(home: WorkflowHome, workflow: LLMWorkflow) -> JobConfig:
+    """The part of a job's configuration that is about the storage."""
+    use_storage(home, workflow)
+    stage = workflow.spec.stages[0]
+    return job_config.parse(stage_config(workflow, no_work(stage), storage_uri(home, workflow)))
+
+
+def _uri(config: JobConfig, folder: Folder) -> str:
+    return "/".join([config.workflow_uri, *map(str, _key(folder))])
 
 
 def _key(folder: Folder) -> Key:
