@@ -17,6 +17,8 @@ import psutil
 import pytest
 from pyarrow import parquet
 
+from llmworkflow.api.spec.serve import ServedModel
+from llmworkflow.render.stage_config import public
 from llmworkflow_jobs import batch, config, report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -108,15 +110,8 @@ def endpoint(
     from ray import serve
 
     folder = tmp_path_factory.mktemp("serve")
-    model = {
-        "modelId": "viggo",
-        "model": {"stage": "tune"},
-        "source": None,
-        "loadsAdapters": True,
-        "replicas": {"min": 1, "max": 1, "targetOngoingRequests": 32},
-        "lora": {"maxRank": 16, "maxLoras": 4, "perReplica": 4},
-        "engineKwargs": {},
-    }
+    served = {"modelId": "viggo", "model": {"stage": "tune"}, "lora": {"perReplica": 4}}
+    model = {**public(ServedModel.model_validate(served)), "loadsAdapters": True}
     document = stage_document("serve", scored.volume.as_uri(), stage={"name": "chat"}, models=[model])
     (folder / "config.json").write_text(json.dumps(document))
     with socket.socket() as free:

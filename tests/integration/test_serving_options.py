@@ -35,14 +35,13 @@ def test_weights_are_loaded_as_asked(described: Callable[..., Any]) -> None:
 
 
 def test_requests_find_their_replica_as_asked(described: Callable[..., Any]) -> None:
-    from ray.serve.config import RequestRouterConfig
-    from ray.serve.llm import build_llm_deployment
+    from ray import serve
     from ray.serve.llm.request_router import PrefixCacheAffinityRouter
 
     assert "request_router_config" not in described(requestRouter="powerOfTwo").deployment_config
-    application = build_llm_deployment(described(requestRouter="prefixCache"))
-    router = application._bound_deployment._deployment_config.request_router_config
-    assert isinstance(router, RequestRouterConfig)
+    asked = described(requestRouter="prefixCache").deployment_config["request_router_config"]
+    deployment = serve.deployment(lambda: None, name="any").options(request_router_config=asked)
+    router = deployment._deployment_config.request_router_config
     assert router.get_request_router_class() is PrefixCacheAffinityRouter
 
 

@@ -211,7 +211,7 @@ class AnythingHappens(RuleBasedStateMachine):
 
     def it_comes_to_rest(self) -> None:
         """Where all goes well from now on, no stage is left on its way."""
-        self.cluster.edit(("suspend", False))
+        self.cluster.edit(("suspend", False), ("schedule", None))
         self.all_goes_well()
         resting = {StageState.SUCCEEDED, StageState.SERVING, StageState.FAILED, StageState.CANCELLED}
         waiting = {StageState.WAITING, StageState.AWAITING_APPROVAL}
