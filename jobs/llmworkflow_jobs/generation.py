@@ -18,6 +18,7 @@ from llmworkflow_jobs import engine, engine_actor, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
+from llmworkflow_jobs.model_files import with_files
 from llmworkflow_jobs.rows import Answer, Request
 
 # Ray Data would start an engine again for ever, also one that each time dies of the same row.
@@ -90,7 +91,7 @@ def _on_own_engines(
     section = config.section
     under_way = engine_actor.batches_in_hand(section["batchSize"])
     return rows.map_batches(
-        engine_actor.Engine,
+        with_files(engine_actor.Engine, model, config),
         fn_constructor_args=(model.source, arguments, parameters),
         batch_size=section["batchSize"],
         batch_format="pyarrow",
@@ -131,7 +132,9 @@ def _processor(
     columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):
         built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
-    built.get_stage_by_name("vLLMEngineStage").map_batches_kwargs["max_restarts"] = _RESTARTS
+    stage = built.get_stage_by_name("vLLMEngineStage")
+    stage.map_batches_kwargs["max_restarts"] = _RESTARTS
+    stage.fn = with_files(stage.fn, model, config)
     return built
 
 

@@ -28,17 +28,19 @@ _SETTINGS = "adapter_config.json"
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter in a local folder."""
+    """A LoRA adapter in a local folder, and where it came from."""
 
     folder: str
     rank: int
+    address: str
 
 
 @dataclass(frozen=True)
 class InferenceModel:
     """What an engine loads: `source` is a local folder, or the name on the Hugging Face hub with a `revision`.
 
-    `folder` is where its configuration and tokenizer are on this machine. Either all rows are answered by `adapter`, or
+    `folder` is where its configuration and tokenizer are on this machine, `address` where they came from if they are
+    not the hub's. Either all rows are answered by `adapter`, or
     each by the one of `adapters` that it names.
     """
 
@@ -47,6 +49,13 @@ class InferenceModel:
     revision: str | None = None
     adapter: Adapter | None = None
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    address: str | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """Of all that was copied to this machine from a bucket."""
+        found = [self.address, *(adapter.address for adapter in self.loaded)]
+        return [address for address in found if address and storage.is_remote(address)]
 
     @property
     def loaded(self) -> list[Adapter]:
@@ -105,12 +114,11 @@ def full(config: JobConfig, stage: str) -> InferenceModel:
     """The full model that an earlier stage made. Raises ArtifactMissing or ModelInvalid."""
     artifact = input_artifact(config, stage)
     storage.read_whole(artifact, config)
-    folder = storage.local_path(f"{artifact['uri']}/{MODEL}", config)
+    address = f"{artifact['uri']}/{MODEL}"
+    folder = storage.local_path(address, config)
     if not (Path(folder) / "config.json").is_file():
-        raise JobError(
-            "ModelInvalid", f"{artifact['uri']}/{MODEL} has no config.json; run stage {stage} again"
-        )
-    return InferenceModel(folder, folder)
+        raise JobError("ModelInvalid", f"{address} has no config.json; run stage {stage} again")
+    return InferenceModel(folder, folder, address=address)
 
 
 def input_artifact(config: JobConfig, stage: str) -> Mapping[str, str]:
@@ -130,7 +138,8 @@ def load_adapter(uri: str, config: JobConfig) -> Adapter:
 
     Raises OptionInvalid for one that vLLM cannot run: DoRA, whole modules saved beside it, a rank above 512.
     """
-    folder = _adapter_folder(uri, config)
+    address = _adapter_address(uri, config)
+    folder = storage.local_path(address, config)
     try:
         settings = json.loads((Path(folder) / _SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -145,13 +154,13 @@ def load_adapter(uri: str, config: JobConfig) -> Adapter:
             f"{uri} saves whole modules ({', '.join(settings['modules_to_save'])}), which vLLM cannot load with an "
             "adapter; leave modules_to_save empty",
         )
-    return Adapter(folder, settings["r"])
+    return Adapter(folder, settings["r"], address)
 
 
-def _adapter_folder(uri: str, config: JobConfig) -> str:
+def _adapter_address(uri: str, config: JobConfig) -> str:
     filesystem, path = storage.open_uri(f"{uri}/{_SETTINGS}", config)
     plain = filesystem.get_file_info(path).type == fs.FileType.File
-    return storage.local_path(uri if plain else f"{uri}/{ADAPTER}", config)
+    return uri if plain else f"{uri}/{ADAPTER}"
 
 
 def engine_rank(rank: int) -> int:
@@ -173,7 +182,7 @@ def on_base(config: JobConfig, folder: str, adapter: Adapter | None = None) -> I
     source = config.model["source"]
     if source.startswith(_HUB):
         return InferenceModel(source.removeprefix(_HUB), folder, Path(folder).name, adapter)
-    return InferenceModel(folder, folder, adapter=adapter)
+    return InferenceModel(folder, folder, adapter=adapter, address=source)
 
 
 def _check_base(manifest: Mapping[str, Any], base: BaseModel, uri: str) -> None:

@@ -42,7 +42,7 @@ from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import InferenceModel
 from llmworkflow_jobs.ingress import LLMIngress
-from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, FilesAreThere
+from llmworkflow_jobs.volume_adapters import JOB, AdapterServer, OwnFiles
 
 # Name of the ingress's deployment, by which it gets its user_config.
 INGRESS = "LLMIngress"
@@ -151,7 +151,8 @@ def _autoscaling(replicas: Mapping[str, Any]) -> dict[str, Any]:
 def _files(chosen: InferenceModel) -> dict[str, Any]:
     if chosen.revision is not None:  # of the hub: Ray downloads it to the nodes
         return {}
-    return {"callback_config": {"callback_class": FilesAreThere}}
+    named = {"callback_class": OwnFiles, "callback_kwargs": {"addresses": chosen.addresses}}
+    return {"callback_config": named}
 
 
 def _router(name: str) -> dict[str, Any]:

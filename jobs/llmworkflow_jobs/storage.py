@@ -34,6 +34,7 @@ OWNER = "workflow.json"
 # Where remote folders are copied to before a library that reads only local ones opens them.
 CACHE_ENV = "LLMWORKFLOW_CACHE"
 
+_BUCKETS = ("s3", "gs")
 _SCHEMA_VERSION = 1
 _CHUNK = 8 * 1024 * 1024
 # Reading is bound by the disk or the network; a few streams fill either.
@@ -51,7 +52,7 @@ def open_uri(uri: str, config: JobConfig) -> tuple[fs.FileSystem, str]:
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return fs.LocalFileSystem(), unquote(parts.path)
-    if parts.scheme not in ("s3", "gs"):
+    if parts.scheme not in _BUCKETS:
         raise JobError("OptionInvalid", f"{uri}: expected file://, s3://, gs://, volume: or an absolute path")
     try:
         filesystem = _bucket(parts.scheme, parts.netloc, parts.query, config.storage.get("endpoint"))
@@ -73,6 +74,11 @@ def _bucket(scheme: str, name: str, options: str, endpoint: str | None) -> fs.Fi
         # Else the library asks an address for it that AWS alone has, and elsewhere waits for seconds.
         os.environ["AWS_REGION"] = "us-east-1"
     return fs.S3FileSystem(endpoint_override=endpoint)
+
+
+def is_remote(uri: str) -> bool:
+    """Whether it is the address of a bucket, of whose files every machine needs a copy."""
+    return urlsplit(uri).scheme in _BUCKETS
 
 
 def local_path(uri: str, config: JobConfig) -> str:

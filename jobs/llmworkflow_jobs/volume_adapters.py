@@ -6,6 +6,7 @@ Serve also routes, so that every replica can load it, also one that is started l
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException
@@ -17,6 +18,7 @@ from ray.serve.llm.deployment import LLMServer
 from llmworkflow_jobs import engine
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import load_adapter
+from llmworkflow_jobs.model_files import bring
 
 # Key of LLMConfig.experimental_configs under which the server finds the job's configuration.
 JOB = "llmworkflow"
@@ -90,11 +92,12 @@ class AdapterServer(LLMServer):
         return super()._get_default_engine_class()
 
 
-class FilesAreThere(CallbackBase):
-    """Skips the task by which Ray downloads a model to every node: it is in a folder that all of them have."""
+class OwnFiles(CallbackBase):
+    """In place of Ray's download of a model to every node: a volume is there, and a bucket is copied from here."""
 
     async def on_before_node_init(self) -> None:
         self.ctx.run_init_node = False
+        await asyncio.to_thread(bring, self.kwargs["addresses"], self.llm_config.experimental_configs[JOB])
 
 
 def _one_process_engine() -> Any:
