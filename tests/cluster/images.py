@@ -26,7 +26,12 @@ CERTIFICATES = (
 )
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"
 PACKAGES = "ca-certificates,python3,python3-venv"
-NEEDS = {"buildah": "buildah", "debootstrap": "debootstrap", CERTIFICATES: "ca-certificates"}
+NEEDS = {
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",  # with which it checks what it gets
+    CERTIFICATES: "ca-certificates",
+}
 BUILD_SECONDS = 30 * 60
 STORE = CACHE / "images"
 

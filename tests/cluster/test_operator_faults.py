@@ -48,11 +48,11 @@ def assert_each_ran_once(cluster: Cluster, namespace: str) -> None:
 
 
 def in_state(cluster: Cluster, namespace: str, stage: str, state: str) -> None:
-    eventually(
-        lambda: states(cluster.api, namespace).get(stage) == state,
-        180,
-        f"{stage} is {state}; {told(cluster.api, namespace)}",
-    )
+    what = f"{stage} is {state}"
+    try:
+        eventually(lambda: states(cluster.api, namespace).get(stage) == state, 180, what)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {told(cluster.api, namespace)}") from None
 
 
 def test_two_operators_and_the_acting_one_dies(

@@ -26,6 +26,8 @@ def chat(target: Target, name: str, message: str | None, model: str | None, max_
     """
     with target.workflow(name).endpoint() as endpoint:
         asked = replace(endpoint, model=model or endpoint.model)
+        if not message and sys.stdin.isatty():
+            click.echo("a message a line, each answered by itself; Ctrl-D ends", err=True)
         for line in [message] if message else sys.stdin:
             for piece in asked.stream(line.rstrip("\n"), max_tokens):
                 click.echo(piece, nl=False)

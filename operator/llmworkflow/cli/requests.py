@@ -58,5 +58,5 @@ def _carried_out(workflow: Workflow, verb: Verb, token: str) -> LLMWorkflowStatu
 
 
 def _stand(stage: StageStatus) -> StageStatus:
-    """What tells whether a stage was changed by a request, which progress does not."""
-    return stage.model_copy(update={"progress": None})
+    """What tells whether a stage was changed by a request, which progress and a child that is tidied away do not."""
+    return stage.model_copy(update={"progress": None, "child": None})
