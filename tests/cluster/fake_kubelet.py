@@ -195,7 +195,7 @@ class FakeKubelet:
     def _crashed(self, pod: Pod, life: _Life, fate: Crashes) -> pod_status.Status:
         last = pod_status.ended(life.since, fate.exit_code, fate.reason)
         if pod["spec"].get("restartPolicy") == "Never":
-            return pod_status.failed(pod, life.since, last)
+            return pod_status.over(pod, life.since, last)
         if not life.restarts:
             life.restarts = 1
             self._restarted(pod)

@@ -48,6 +48,7 @@ class Crashes:
 
 
 OUT_OF_MEMORY = Crashes(exit_code=137, reason="OOMKilled")
+DONE = Crashes(after=0, exit_code=0, reason="Completed")
 CRASH_LOOP = Crashes(after=0, again=True)
 
 Fate = Runs | NeverStarts | ImagePullFails | NotAttached | Evicted | Crashes

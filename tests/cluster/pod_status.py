@@ -31,10 +31,11 @@ def waiting(
     return _status(pod, "Running" if restarts else "Pending", since, containers, ready=False)
 
 
-def failed(pod: Pod, since: str, last: Status) -> Status:
-    """The containers have ended, and are not started again."""
+def over(pod: Pod, since: str, last: Status) -> Status:
+    """The containers have ended, well or not, and are not started again."""
     containers = [_container(entry, last, ready=False) for entry in pod["spec"]["containers"]]
-    return _status(pod, "Failed", since, containers, ready=False)
+    phase = "Failed" if last["terminated"]["exitCode"] else "Succeeded"
+    return _status(pod, phase, since, containers, ready=False)
 
 
 def evicted(pod: Pod, since: str, message: str) -> Status:

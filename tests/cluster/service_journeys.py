@@ -8,11 +8,13 @@ from typing import Any
 from llmworkflow.api.status import StageState as S
 
 from .api import Object, condition
+from .fates import DONE
 from .job_journeys import runs, score, tune
 from .journeys import Journey, shows
 from .ray_manifests import ray_service
 from .scene import SECONDS, Scene, eventually
 from .scripts import NEVER_ENDS, UNHEALTHY, ServeScript
+from .supplies import secret
 
 JOURNEYS: list[Journey] = []
 
@@ -265,3 +267,24 @@ def cancelled_when_the_children_were_gone_already(scene: Scene) -> Iterator[None
     yield
     for name in ends:
         scene.until(name, S.CANCELLED, "CancelledByUser")
+
+
+@shows(JOURNEYS, (S.CHECKING, S.SERVING), (S.SERVING, S.STOPPING))
+def with_its_state_in_redis(scene: Scene) -> None:
+    scene.cluster.kubelet.tell(
+        scene.namespace, DONE, node_type="redis-cleanup"
+    )  # KubeRay's, when the service goes
+    secret(scene.api, scene.namespace, "redis", password="x")
+    password = {"secretKeyRef": {"name": "redis", "key": "password"}}
+    redis = {"redisAddress": "redis.cache.svc:6379", "redisPassword": password}
+    scene.begin(chat(), ray={"accelerator": {"name": "l4"}, "gcsFaultTolerance": redis})
+    scene.until("chat", S.SERVING)
+    (ray,) = scene.api.list("RayCluster", scene.namespace)
+    assert ray["spec"]["gcsFaultToleranceOptions"]["redisAddress"] == "redis.cache.svc:6379"
+    pods = scene.api.list("Pod", scene.namespace, {"ray.io/node-type": "head"})
+    told = {item["name"]: item for pod in pods for item in pod["spec"]["containers"][0]["env"]}
+    assert told["RAY_REDIS_ADDRESS"]["value"] == "redis.cache.svc:6379"
+    assert told["REDIS_PASSWORD"]["valueFrom"] == password
+    scene.edit(chat(), ray={"accelerator": {"name": "l4"}, "gcsFaultTolerance": redis}, suspend=True)
+    scene.until("chat", S.QUEUED, "Suspended")
+    assert scene.api.list("RayService", scene.namespace) == []

@@ -102,6 +102,8 @@ def test_a_workflow_is_applied_shown_changed_and_deleted(
     assert alice.does("logs", NAME, "chat") == "the fake engine is up\n"
     assert alice.does("chat", NAME, "Hello") == "name(Fake)\n"
     assert alice.does("chat", NAME, stdin="Hello\nAgain\n") == "name(Fake)\nname(Fake)\n"
+    (model,) = json.loads(alice.does("models", "-o", "json"))
+    assert (model["stage"], model["serves"], model["scores"]) == ("tune", [NAME], {"exactMatch": 0.81})
     page = alice.home / "page.html"
     assert alice.does("report", NAME, "-o", page) == f"{page}\n"
     assert f"volume claim {namespace}/artifacts" in page.read_text()

@@ -21,7 +21,6 @@ ENTRIES = {"fineTune": "fine_tune", "batch": "batch", "serve": "serving", "prefe
 """The module that a kind of stage starts with, by its section of the spec."""
 
 HANDED_ON = {
-    "spec.stages.serve.tracing.sampleRatio": "tracing is refused as a whole",
     "spec.stages.fineTune.training.distributed.fsdp": "training.distributed is refused as a whole",
     "spec.stages.fineTune.training.distributed.deepspeed": "training.distributed is refused as a whole",
 }

@@ -11,6 +11,7 @@ from llmworkflow.api.checks import (
     schedule,
     templates,
     training,
+    unread,
     unsupported,
 )
 from llmworkflow.api.problems import InvalidWorkflow, Problem
@@ -26,6 +27,7 @@ _CHECKS = (
     adapters.check,
     schedule.check,
     templates.check,
+    unread.check,
     unsupported.check,
 )
 

@@ -27,7 +27,7 @@ from llmworkflow.core.registry import TunedModel
 @ends_well
 @on_target
 def models(target: Target, name: str | None, everywhere: bool, output: str | None) -> None:
-    """List the adapters and models that one workflow made, or all.
+    """List the models that workflows made, and which of them serve.
 
     On this machine they are those on the storage, on a cluster those that the status of the workflow knows of.
     """

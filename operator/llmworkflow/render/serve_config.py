@@ -9,6 +9,7 @@ from llmworkflow.render.engines import engines
 from llmworkflow.render.errors import RenderError
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.settings import Settings
+from llmworkflow.render.tracing import variables
 
 IMPORT_PATH = "llmworkflow_jobs.serving:build"
 INGRESS = "LLMIngress"  # deployment in `llmworkflow_jobs.serving` that maps the names of clients to adapters
@@ -37,8 +38,12 @@ def serve_config(
         "args": {"config": config_path, "engines": engines(workflow, work, settings)},
         "deployments": [{"name": INGRESS, "user_config": user_config(workflow, work)}],
     }
-    if pip := chosen_ray(workflow, stage).pip:
-        endpoint["runtime_env"] = {"pip": pip}
+    environment = {
+        "pip": chosen_ray(workflow, stage).pip,
+        "env_vars": variables(workflow, stage.name, serve.tracing) if serve.tracing else {},
+    }
+    if given := {key: value for key, value in environment.items() if value}:
+        endpoint["runtime_env"] = given
     return {
         "http_options": {"host": host, "port": port},
         "applications": [endpoint, *map(_application, serve.applications)],

@@ -108,6 +108,7 @@ BREAKING: list[tuple[Path, tuple[str | int, ...], Any, str]] = [
     (FULL, ("spec", "model", "source"), "org/name", "source begins with one of hf://, s3://, gs://, volume:, https://, file://"),
     (FULL, (*TUNE, "data", "train", 0, "uri"), "./a.jsonl", "uri begins with one of volume:, s3://, gs://, hf://, https://, http://, file://"),
     (FULL, (*STAGES, 1, "batch", "input", "uri"), "/a.jsonl", "uri begins with one of volume:, s3://, gs://, hf://, https://, http://, file://"),
+    (WIDE, (*STAGES, 6, "serve", "tracing", "endpoint"), "collector:4317", "endpoint begins with one of https://, http://"),
     (WIDE, ("spec", "storage", "uri"), "volume:a", "uri begins with one of s3://, gs://"),
 ]  # fmt: skip
 

@@ -67,22 +67,26 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "model", "source"), "ftp://a/b", 'spec.model.source = "ftp://a/b": the scheme ftp is not known here; begin it with hf://, s3://, gs://, volume:, https://, file://'),
     (("spec", "model", "source"), "hf://", 'spec.model.source = "hf://": is no complete address; write hf://…'),
     (("spec", "model", "source"), "hf:org/name", 'spec.model.source = "hf:org/name": is no complete address; write hf://…'),
-    (("spec", "model", "source"), "volume:../secrets", 'spec.model.source = "volume:../secrets": leaves the volume; write a path without ..'),
+    (("spec", "model"), {"source": "volume:../secrets"}, 'spec.model.source = "volume:../secrets": leaves the volume; write a path without ..'),
     ((*BATCH, "input", "uri"), "test.jsonl", 'spec.stages[1].batch.input.uri = "test.jsonl": a path of one machine means nothing on a cluster; begin it with volume:, s3://, gs://, hf://, https://, http://, file://'),
     ((*TUNE, "data", "train", 0, "uri"), "/data/a.jsonl", 'spec.stages[0].fineTune.data.train[0].uri = "/data/a.jsonl": a path of one machine means nothing on a cluster; begin it with volume:, s3://, gs://, hf://, https://, http://, file://'),
     (("spec", "storage"), {"uri": "volume:x"}, 'spec.storage.uri = "volume:x": the scheme volume is not known here; begin it with s3://, gs://'),
     (("spec", "storage", "path"), "ml/../../other", 'spec.storage.path = "ml/../../other": leaves the storage; write a path below the storage, without ..'),
     (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
+    ((*STAGES, 2, "serve", "tracing"), {"endpoint": "collector:4317"}, 'spec.stages[2].serve.tracing.endpoint = "collector:4317": the scheme collector is not known here; begin it with https://, http://'),
     # schedule
     (("spec", "schedule"), {"cron": "0 3 * *"}, 'spec.schedule.cron = "0 3 * *": has 4 fields, not 5; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
     (("spec", "schedule"), {"cron": "61 3 * * *"}, 'spec.schedule.cron = "61 3 * * *": the minute 61 is not readable, or out of range; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
     (("spec", "schedule"), {"cron": "a? 3 * * *"}, 'spec.schedule.cron = "a? 3 * * *": the minute a* is not readable, or out of range; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
     (("spec", "schedule"), {"cron": "@daily", "timeZone": "Mars"}, 'spec.schedule.timeZone = "Mars": there is no such time zone; use a name such as Europe/Berlin'),
+    # what another choice leaves without effect
+    (("spec", "model"), {"source": "s3://models/qwen", "revision": "v1"}, 'spec.model.revision = "v1": only models of the hub have revisions; remove it: what lies at an address is told by its digest'),
+    ((*STAGES, 0, "ray"), {"gcsFaultTolerance": {"redisAddress": "redis:6379"}}, "spec.stages[0].ray.gcsFaultTolerance: a job that loses its head begins another attempt, from its checkpoint; set it on a stage that serves, or in spec.ray"),
+    ((*TUNE, "preference"), {"beta": 0.2}, "spec.stages[0].fineTune.preference: objective sft compares no responses; remove preference, or use objective dpo or kto"),
     # what this version does not carry out
     (("spec", "storage", "retention", "onDelete"), "Delete", 'spec.storage.retention.onDelete = "Delete": a workflow is deleted without waiting for anything, so that nobody is left to delete its artifacts; leave it at Retain, and delete the workflow\'s folder on the storage'),
     ((*SERVED, "engine"), "sglang", 'spec.stages[2].serve.models[0].engine = "sglang": models are served by vllm alone; use vllm'),
     ((*SERVED, "parallelism"), {"data": 2}, 'spec.stages[2].serve.models[0].parallelism.data = 2: copies of an engine are replicas here; set replicas.min and replicas.max'),
-    ((*STAGES, 2, "serve", "tracing"), {"endpoint": "http://a:4317"}, "spec.stages[2].serve.tracing: the endpoint does not export traces; remove it; the metrics of the endpoint have its latencies"),
     ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}], "spec.stages[2].serve.applications[0].env[0].valueFrom: Ray Serve gives an application written values alone; set the variable in ray.env, which all applications see"),
 ]  # fmt: skip
 
@@ -235,3 +239,21 @@ def test_check_raises_with_every_problem() -> None:
         check(workflow, local=False)
     assert raised.value.problems == validate(workflow, local=False)
     assert len(raised.value.problems) == 2
+
+
+def test_a_full_fine_tuning_has_no_adapter() -> None:
+    full = ((*TUNE, "method"), "full")
+    assert problems(full) == []
+    assert problems(full, ((*TUNE, "lora", "rank"), 4)) == [
+        "spec.stages[0].fineTune.lora: method full has no adapter; remove lora, or use method lora"
+    ]
+
+
+def test_options_of_llama_factory_are_in_its_own_yaml() -> None:
+    own = {"engine": "llamaFactory", "config": {"stage": "sft"}}
+    chosen = {"data": {"train": [{"uri": "s3://a/b"}]}, "training": {"maxSamples": 10, "seed": 1}}
+    assert problems((TUNE, own | chosen)) == []
+    assert problems((TUNE, own | {"lora": {"rank": 4}, "training": {"learningRate": 1e-5, "seed": 1}})) == [
+        f"spec.stages[0].fineTune.{field}: engine llamaFactory has its options in config; remove it, and set it there"
+        for field in ("lora", "training.learningRate", "training.seed")
+    ]

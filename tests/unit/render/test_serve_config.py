@@ -136,6 +136,30 @@ def test_packages_of_the_stage() -> None:
     assert endpoint_of(config_of(workflow))["runtime_env"] == {"pip": ["b==2"]}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "sent_to", "protocol"),
+    [
+        ("http://collector.observability:4317", "http://collector.observability:4317", "grpc"),
+        ("http://collector:4318", "http://collector:4318/v1/traces", "http/protobuf"),
+        ("https://traces.example/otlp/v1/traces", "https://traces.example/otlp/v1/traces", "http/protobuf"),
+    ],
+)
+def test_traces_are_sent_where_the_spec_says(endpoint: str, sent_to: str, protocol: str) -> None:
+    tracing = {"endpoint": endpoint, "sampleRatio": 0.1}
+    workflow = make_workflow(ray={"pip": ["a==1"]}, stages={"chat": {"serve": {"tracing": tracing}}})
+    assert endpoint_of(config_of(workflow))["runtime_env"] == {
+        "pip": ["a==1"],
+        "env_vars": {
+            "RAY_SERVE_TRACING_EXPORTER_IMPORT_PATH": "llmworkflow_jobs.tracing:processors",
+            "RAY_SERVE_TRACING_SAMPLING_RATIO": "0.1",
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": sent_to,
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": protocol,
+            "OTEL_SERVICE_NAME": "viggo-chat",
+            "OTEL_RESOURCE_ATTRIBUTES": "service.namespace=team",
+        },
+    }
+
+
 def test_only_serving_stages_have_applications() -> None:
     with pytest.raises(RenderError, match="stage tune serves nothing"):
         config_of(work=WORK["tune"])

@@ -7,6 +7,7 @@ from llmworkflow.api.problems import Path, Problem
 from llmworkflow.api.spec.addresses import (
     BUCKET_SCHEMES,
     DATA_SCHEMES,
+    ENDPOINT_SCHEMES,
     MODEL_SCHEMES,
     OUTPUT_SCHEMES,
     beginnings,
@@ -51,9 +52,11 @@ def _stage_addresses(stage: Stage) -> Iterator[Address]:
     if stage.batch:
         yield ("batch", "input", "uri"), stage.batch.input.uri, DATA_SCHEMES
         yield ("batch", "output", "uri"), stage.batch.output.uri, OUTPUT_SCHEMES
-        yield ("batch", "http", "url"), stage.batch.http.url if stage.batch.http else None, ("https", "http")
+        yield ("batch", "http", "url"), stage.batch.http.url if stage.batch.http else None, ENDPOINT_SCHEMES
         for place, adapter in enumerate(stage.batch.adapters or []):
             yield ("batch", "adapters", place, "uri"), adapter.uri, MODEL_SCHEMES
+    if stage.serve and stage.serve.tracing:
+        yield ("serve", "tracing", "endpoint"), stage.serve.tracing.endpoint, ENDPOINT_SCHEMES
     for place, served in enumerate(stage.serve.models if stage.serve else []):
         yield ("serve", "models", place, "source"), served.source, MODEL_SCHEMES
         for number, adapter in enumerate(served.adapters or []):

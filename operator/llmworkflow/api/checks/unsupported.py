@@ -33,12 +33,6 @@ def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
                     "Ray Serve gives an application written values alone",
                     "set the variable in ray.env, which all applications see",
                 )
-    if serve.tracing:
-        yield Problem(
-            (*path, "tracing"),
-            "the endpoint does not export traces",
-            "remove it; the metrics of the endpoint have its latencies",
-        )
 
 
 def _served(path: Path, model: ServedModel) -> Iterator[Problem]:

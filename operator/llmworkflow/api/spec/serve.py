@@ -16,6 +16,7 @@ from llmworkflow.api.fields import (
     Text,
     at_most_one,
 )
+from llmworkflow.api.spec.addresses import ENDPOINT_SCHEMES, address_rule
 from llmworkflow.api.spec.batch import Adapter
 from llmworkflow.api.spec.common import EnvVar, Parallelism, Placement, SecretKeySource, StageRef
 
@@ -114,10 +115,13 @@ class Application(SpecModel):
 
 
 class Tracing(SpecModel):
-    """Traces of requests."""
+    """Traces of requests, by OpenTelemetry."""
+
+    cel_rules = (address_rule("endpoint", ENDPOINT_SCHEMES),)
 
     endpoint: Operational[Text]
-    """OTLP endpoint that receives the traces."""
+    """Address of an OTLP receiver: at port 4317 it is sent gRPC, at any other HTTP, to /v1/traces where it has no
+    path."""
     sample_ratio: Operational[Annotated[float, Field(ge=0, le=1)]] = 1.0
     """Part of the requests that is traced."""
 
@@ -138,4 +142,4 @@ class Serve(SpecModel):
     """How a successor comes where a promotion in place is not possible: beside the old one, which takes twice the
     accelerators, or after it is gone."""
     tracing: Operational[Tracing | None] = None
-    """Traces of requests; none when unset."""
+    """Traces of requests; none when unset. A change starts the engines anew."""
