@@ -27,6 +27,7 @@ _RESTARTS = 3
 _ADAPTERS_AT_ONCE = 8
 # Column by which an answer finds its request again.
 _INDEX = "request_index"
+_STAGE = "vLLMEngineStage"  # as ray.data.llm calls it
 
 
 def generate(
@@ -132,9 +133,10 @@ def _processor(
     columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):
         built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
-    stage = built.get_stage_by_name("vLLMEngineStage")
+    stage = built.get_stage_by_name(_STAGE)
     stage.map_batches_kwargs["max_restarts"] = _RESTARTS
-    stage.fn = with_files(stage.fn, model, config)
+    # A copy, as an assignment would have the stage choose its resources once more.
+    built.stages[_STAGE] = stage.model_copy(update={"fn": with_files(stage.fn, model, config)})
     return built
 
 
