@@ -85,10 +85,12 @@ class Dashboard:
 
         limit = Timeout(connect=_TIMEOUT_SECONDS, read=None if endless else _TIMEOUT_SECONDS)
         try:
-            with PoolManager(timeout=limit, retries=False) as http:
-                response = http.request(
-                    "GET", f"{self.url}{path}", headers=self.headers, preload_content=False
-                )
+            with (
+                PoolManager(timeout=limit, retries=False) as http,
+                closing(
+                    http.request("GET", f"{self.url}{path}", headers=self.headers, preload_content=False)
+                ) as response,
+            ):
                 if response.status != 200:
                     told = response.read().decode(errors="replace")[:300]
                     raise ClientError(f"the dashboard of the Ray cluster answers {response.status} {told}")
