@@ -48,9 +48,12 @@ class Dashboard:
         headers = [f"{name}: {value}" for name, value in self.headers.items()]
         address = self.url.replace("http://", "ws://", 1)
         try:
-            with closing(create_connection(f"{address}{_JOBS}{job}/logs/tail", header=headers)) as log:
+            log: Any = create_connection(f"{address}{_JOBS}{job}/logs/tail", header=headers)
+            try:
                 while piece := log.recv():
                     yield piece if isinstance(piece, str) else piece.decode(errors="replace")
+            finally:
+                log.shutdown()  # its `close` does nothing once the dashboard has closed it
         except WebSocketConnectionClosedException:
             return  # the head has ended, and with it the job
         except (OSError, WebSocketException) as error:
@@ -85,10 +88,12 @@ class Dashboard:
 
         limit = Timeout(connect=_TIMEOUT_SECONDS, read=None if endless else _TIMEOUT_SECONDS)
         try:
-            with PoolManager(timeout=limit, retries=False) as http:
-                response = http.request(
-                    "GET", f"{self.url}{path}", headers=self.headers, preload_content=False
-                )
+            with (
+                PoolManager(timeout=limit, retries=False) as http,
+                closing(
+                    http.request("GET", f"{self.url}{path}", headers=self.headers, preload_content=False)
+                ) as response,
+            ):
                 if response.status != 200:
                     told = response.read().decode(errors="replace")[:300]
                     raise ClientError(f"the dashboard of the Ray cluster answers {response.status} {told}")
