@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -18,6 +19,8 @@ from llmworkflow_jobs.prompt import Message, RowError, check_row, messages_of, r
 
 # From the messages of a prompt to its token ids. Raises RowError.
 Encode = Callable[[list[Message]], list[int]]
+# As `map`, which it is unless the work is shared by several processes.
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 # What a row of the result says beside the columns that are kept. The id has the type that it has in the data.
 _RESULT_TYPES = {
@@ -139,6 +142,7 @@ def ask(
     encode: Encode,
     with_reference: bool,
     source: str,
+    each: Each = map,
 ) -> list[Request]:
     """The request of each row, with its reference if it has one; a row that does not fit the prompt gets an error.
 
@@ -147,7 +151,7 @@ def ask(
     If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
     row's problem is raised, as ColumnMissing or DataInvalid, with the `source` of the rows.
     """
-    requests = [_request(row_id, row, prompt, encode) for row_id, row in chosen]
+    requests: list[Request] = list(each(partial(_request, prompt=prompt, encode=encode), chosen))
     usable = [request for request in requests if request.error is None]
     if not usable or (with_reference and all(request.reference is None for request in usable)):
         _raise_problem(requests[0], prompt, with_reference, source)
@@ -241,7 +245,8 @@ def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[t
     return [(row_id, rows[index]) for row_id, index in first.items()]
 
 
-def _request(row_id: str | int, row: Row, prompt: Mapping[str, Any], encode: Encode) -> Request:
+def _request(chosen: tuple[str | int, Row], prompt: Mapping[str, Any], encode: Encode) -> Request:
+    row_id, row = chosen
     try:
         messages = messages_of(row, prompt)
         token_ids = encode(messages)
