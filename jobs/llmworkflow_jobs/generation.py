@@ -125,7 +125,7 @@ def _processor(
         should_continue_on_error=True,
         **_limits(section["pipeline"]),
         **_device(config),
-        **placement.group(config, section),
+        **placement.group(config, section, cpus=1),
     )
     columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):

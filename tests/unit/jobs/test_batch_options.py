@@ -19,10 +19,7 @@ def test_the_defaults_are_taken(stage_config: Callable[..., dict[str, Any]]) -> 
     ("path", "value", "remedy"),
     [
         ("engine", "sglang", "use vllm"),
-        ("parallelism.data", 2, "set concurrency"),
-        ("placement.strategy", "SPREAD", "use PACK"),
         ("multimodal", {"kind": "image", "column": "photo"}, "ask it by task serve"),
-        ("pipeline.preprocess.concurrency", 4, "leave it out"),
     ],
 )
 def test_what_cannot_be_done_is_refused(

@@ -171,7 +171,7 @@ class StepResources(SpecModel):
 
 
 class Pipeline(SpecModel):
-    """The steps around the engine."""
+    """The steps around the engine, done by the job's head unless something is set for them here."""
 
     preprocess: Operational[StepResources] = StepResources()
     """From rows to token ids."""
