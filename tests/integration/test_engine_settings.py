@@ -11,7 +11,7 @@ from llmworkflow_jobs import engine, placement
 from llmworkflow_jobs.config import JobConfig, parse
 from llmworkflow_jobs.inference_model import InferenceModel
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 L4 = {"type": "L4", "count": 1}
 HALF = {"type": "L4", "count": 0.5}
