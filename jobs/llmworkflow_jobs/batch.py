@@ -203,7 +203,7 @@ def _publish(
     reproducible = all(
         sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
     )
-    if config.section["task"] == "generate":
+    if config.section["task"] == "generate" and not config.section["multimodal"]:
         replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
         "base": {"source": plan.base.source, "digest": plan.base.digest} if plan.base else None,

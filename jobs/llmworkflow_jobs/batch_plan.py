@@ -75,6 +75,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         with_reference,
         source=read.source,
         each=partial(steps.mapped, step=section["pipeline"]["preprocess"], batch_size=section["batchSize"]),
+        look=media.look(config),
     )
     requests = _of_rows(requests, section, answering.model)
     media.check(requests, config)

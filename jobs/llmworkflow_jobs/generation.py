@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine, engine_actor, placement, row_sampling
+from llmworkflow_jobs import engine, engine_actor, media, placement, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -71,7 +71,12 @@ def _dataset(
     context.enable_progress_bars = False
     asked = [(index, request) for index, request in enumerate(requests) if request.error is None]
     askable: list[dict[str, Any]] = [
-        {_INDEX: index, "tokenized_prompt": request.token_ids, "model": model.answering(request.adapter)}
+        {
+            _INDEX: index,
+            "tokenized_prompt": request.token_ids,
+            "model": model.answering(request.adapter),
+            **({media.IMAGE: request.image} if request.image else {}),
+        }
         for index, request in asked
     ]
     if own := row_sampling.parameters([request for _, request in asked], parameters):
@@ -167,7 +172,7 @@ def _limits(pipeline: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {**columns, **row}
+    return {**columns, **row, **media.for_engine(row, "multimodal_data")}
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,13 @@ def test_the_defaults_are_taken(stage_config: Callable[..., dict[str, Any]]) -> 
     ("path", "value", "remedy"),
     [
         ("engine", "sglang", "use vllm"),
-        ("multimodal", {"kind": "image", "column": "photo"}, "ask it by task serve"),
+        ("multimodal.kind", "video", "ask it by task serve"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
     stage_config: Callable[..., dict[str, Any]], path: str, value: Any, remedy: str
 ) -> None:
-    section = stage_config("batch")["batch"]
+    section = stage_config("batch", multimodal={"kind": "image", "column": "photo"})["batch"]
     *above, name = path.split(".")
     target = section
     for part in above:
