@@ -18,16 +18,10 @@ def check(section: Mapping[str, Any]) -> None:
 def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """(field, value, remedy) of whatever is set and not supported."""
     task = section["task"]
-    if section["multimodal"] and task in pooling.TASKS:
-        yield "multimodal", section["multimodal"], "only texts have vectors and classes here"
-    if section["multimodal"] and task == "generate" and section["multimodal"]["kind"] != "image":
-        yield "multimodal.kind", section["multimodal"]["kind"], "serve the model, and ask it by task serve"
     if task in pooling.TASKS:
         yield from _set(section, ("turns", "sampling.structured", "sampling.column"), "it is for texts")
     if task in endpoint.TASKS:
         yield from _set(section, _OF_ENGINES, "set it where the endpoint is started")
-    if section["engine"] != "vllm":
-        yield "engine", section["engine"], "use vllm"
 
 
 def _set(section: Mapping[str, Any], paths: Iterable[str], remedy: str) -> Iterator[tuple[str, Any, str]]:
