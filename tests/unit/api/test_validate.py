@@ -74,6 +74,8 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "storage", "path"), "ml/../../other", 'spec.storage.path = "ml/../../other": leaves the storage; write a path below the storage, without ..'),
     (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
     ((*STAGES, 2, "serve", "tracing"), {"endpoint": "collector:4317"}, 'spec.stages[2].serve.tracing.endpoint = "collector:4317": the scheme collector is not known here; begin it with https://, http://'),
+    # training
+    ((*TUNE, "training", "distributed"), {"fsdp": {}}, "spec.stages[0].fineTune.training.distributed: each worker holds the whole model here; leave it out; method qlora and training.gradientCheckpointing take less memory"),
     # engines
     ((*BATCH, "engine"), "sglang", 'spec.stages[1].batch.engine = "sglang": rows are answered by vllm alone; use vllm, or ask an endpoint of the other engine by task http'),
     ((*BATCH, "multimodal"), {"kind": "video", "column": "clip"}, 'spec.stages[1].batch.multimodal.kind = "video": the batch\'s own engine is shown images alone; serve the model, and ask it by task serve'),
