@@ -45,7 +45,11 @@ def rows(volume: Path, stage_document: Callable[..., Any], start_shared_job: Any
         input={"uri": "volume:photos/", "format": "images"},
         multimodal={"kind": "image", "column": "image"},
         sampling={"maxTokens": TOKENS, "extra": {"ignore_eos": True}},
-        engineKwargs={"max_model_len": 256, "limit_mm_per_prompt": {"image": 1, "video": 0}},
+        engineKwargs={
+            "max_model_len": 256,
+            "limit_mm_per_prompt": {"image": 1, "video": 0},
+            "skip_mm_profiling": True,
+        },
         onRowError="continue",
     )
     document["batch"]["output"]["keep"] = ["path"]
