@@ -47,24 +47,31 @@ def shared(scored: Any, start_shared_job: Any) -> list[dict[str, Any]]:
         "postprocess": "{{ row.input }}: {{ text }}",
         "batchSize": 16,
     }
+    before = engines()
     job = start_shared_job("batch", document)
-    wait_for_engines(job, 2)
+    wait_for_engines(job, 2, before)
     report = job.wait(timeout=400)
     assert report["state"] == "Succeeded", report
     return rows_of(document)
 
 
-def wait_for_engines(job: Any, count: int) -> None:
+def wait_for_engines(job: Any, count: int, before: set[int]) -> None:
     deadline = time.monotonic() + 300
-    while len(engines()) < count:
+    while len(engines() - before) < count:
         assert job.process.poll() is None, "the job ended with fewer engines"
         assert time.monotonic() < deadline, f"{count} engines within 300 s"
         time.sleep(0.1)
 
 
-def engines() -> list[psutil.Process]:
-    processes = psutil.Process().children(recursive=True)
-    return [process for process in processes if ENGINE_ACTOR in " ".join(process.cmdline())]
+def engines() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True) if is_engine(process)}
+
+
+def is_engine(process: psutil.Process) -> bool:
+    try:
+        return ENGINE_ACTOR in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has just ended
+        return False
 
 
 def rows_of(document: dict[str, Any]) -> list[dict[str, Any]]:
