@@ -70,7 +70,7 @@ def marked(root: Path) -> Tests:
 
 def problems(table: Any, tests: Tests, root: Path) -> Iterator[str]:
     """What the table claims and nothing shows, or names and nothing has."""
-    known = [capability for area in table for capability in area["capabilities"]]
+    known = [capability for area in table["can"] for capability in area["capabilities"]]
     names = [capability["name"] for capability in known]
     yield from (
         f"{name} is there twice" for name in sorted({name for name in names if names.count(name) > 1})
@@ -90,7 +90,9 @@ def page(root: Path = generate.ROOT) -> str:
     table, tests = yaml.safe_load((root / TABLE).read_text()), marked(root)
     if wrong := list(problems(table, tests, root)):
         raise TableError("\n".join(wrong))
-    return "\n".join([_INTRODUCTION, *(line for area in table for line in _area(area, tests))])
+    can = (line for area in table["can"] for line in _area(area, tests))
+    cannot = (f"- {lack['says']}. Instead: {lack['instead']}." for lack in table["cannot"])
+    return "\n".join([_INTRODUCTION, *can, "## What they cannot\n", *cannot, ""])
 
 
 def main(arguments: list[str] | None = None) -> int:

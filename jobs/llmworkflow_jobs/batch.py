@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from llmworkflow_jobs import (
@@ -22,6 +23,7 @@ from llmworkflow_jobs import (
     report,
     rows,
     sampling,
+    steps,
     storage,
 )
 from llmworkflow_jobs.batch_plan import Plan, prepare
@@ -72,9 +74,7 @@ def main(config: JobConfig, report: Report) -> None:
 def _start_ray(report: Report, count: int) -> None:
     report.progress(0, 1, f"{count} rows read, starting the engine")
 
-    import ray  # slow to import: bad input is told before
-
-    ray.init(logging_level=logging.WARNING)
+    steps.connect()  # Ray is slow to import: bad input is told before
 
 
 def _answers(
@@ -108,17 +108,28 @@ def _backend(plan: Plan, model: InferenceModel | None, config: JobConfig) -> ans
 
 
 def _results(plan: Plan, found: Sequence[Answer | None], config: JobConfig) -> list[Row]:
-    template = config.section["postprocess"]
-    return [
-        rows.result(
-            request,
-            postprocess.apply(template, request, answer),
-            plan.columns,
-            request.sampling.get("max_tokens", plan.parameters["max_tokens"]),
-            plan.also,
-        )
-        for request, answer in zip(plan.requests, found, strict=True)
-    ]
+    section = config.section
+    make = partial(
+        _result,
+        template=section["postprocess"],
+        columns=plan.columns,
+        max_tokens=plan.parameters["max_tokens"],
+        also=plan.also,
+    )
+    answered = zip(plan.requests, found, strict=True)
+    return steps.mapped(make, answered, section["pipeline"]["postprocess"], section["batchSize"])
+
+
+def _result(
+    answered: tuple[Request, Answer | None],
+    template: str | None,
+    columns: Sequence[str],
+    max_tokens: int,
+    also: Sequence[str],
+) -> Row:
+    request, answer = answered
+    longest = request.sampling.get("max_tokens", max_tokens)
+    return rows.result(request, postprocess.apply(template, request, answer), columns, longest, also)
 
 
 def _check_answered(results: Sequence[Row]) -> None:
@@ -192,7 +203,7 @@ def _publish(
     reproducible = all(
         sampling.is_reproducible({**plan.parameters, **request.sampling}) for request, _ in answered
     )
-    if config.section["task"] == "generate":
+    if config.section["task"] == "generate" and not config.section["multimodal"]:
         replay.write(replay.choose(answered, plan.requested, reproducible), config)
     lineage = {
         "base": {"source": plan.base.source, "digest": plan.base.digest} if plan.base else None,

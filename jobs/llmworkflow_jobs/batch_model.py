@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmworkflow_jobs import endpoint, inference_model, model, pooling, sampling
+from llmworkflow_jobs import endpoint, inference_model, media, model, pooling, sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import InferenceModel
 from llmworkflow_jobs.model import BaseModel
@@ -36,4 +36,6 @@ def choose(config: JobConfig, report: Report) -> Answering:
     if config.section["task"] in pooling.TASKS:
         return Answering(base, chosen, pooling.encoder(model.plain_tokenizer(config, chosen.folder)))
     encode = encoder(model.load_tokenizer(config, chosen.folder), config.prompt)
+    if config.section["multimodal"]:
+        encode = media.shown(encode)
     return Answering(base, chosen, encode, sampling.model_defaults(config.model, chosen.folder))

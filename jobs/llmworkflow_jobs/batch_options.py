@@ -18,19 +18,10 @@ def check(section: Mapping[str, Any]) -> None:
 def _refused(section: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
     """(field, value, remedy) of whatever is set and not supported."""
     task = section["task"]
-    if section["multimodal"] and task not in endpoint.TASKS:
-        yield "multimodal", section["multimodal"], "serve the model, and ask it by task serve"
     if task in pooling.TASKS:
         yield from _set(section, ("turns", "sampling.structured", "sampling.column"), "it is for texts")
     if task in endpoint.TASKS:
         yield from _set(section, _OF_ENGINES, "set it where the endpoint is started")
-    if section["engine"] != "vllm":
-        yield "engine", section["engine"], "use vllm"
-    if section["parallelism"]["data"] != 1:
-        yield "parallelism.data", section["parallelism"]["data"], "set concurrency"
-    if section["placement"]["strategy"] != "PACK":
-        yield "placement.strategy", section["placement"]["strategy"], "use PACK"
-    yield from _set(section, _LATER, "leave it out")
 
 
 def _set(section: Mapping[str, Any], paths: Iterable[str], remedy: str) -> Iterator[tuple[str, Any, str]]:
@@ -41,17 +32,6 @@ def _set(section: Mapping[str, Any], paths: Iterable[str], remedy: str) -> Itera
 
 
 _OF_ENGINES = ("engineKwargs", "pipeline.maxPendingRequests", "pipeline.maxConcurrentBatches")
-_LATER = (
-    "pipeline.preprocess.concurrency",
-    "pipeline.preprocess.batchSize",
-    "pipeline.preprocess.cpu",
-    "pipeline.preprocess.memory",
-    "pipeline.postprocess.concurrency",
-    "pipeline.postprocess.batchSize",
-    "pipeline.postprocess.cpu",
-    "pipeline.postprocess.memory",
-    "placement.bundle",
-)
 
 
 def _at(section: Mapping[str, Any], path: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from llmworkflow_jobs import (
@@ -21,6 +22,7 @@ from llmworkflow_jobs import (
     row_sampling,
     rows,
     sampling,
+    steps,
     turns,
 )
 from llmworkflow_jobs.answers import NextTurn
@@ -72,6 +74,8 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         answering.encode,
         with_reference,
         source=read.source,
+        each=partial(steps.mapped, step=section["pipeline"]["preprocess"], batch_size=section["batchSize"]),
+        look=media.look(config),
     )
     requests = _of_rows(requests, section, answering.model)
     media.check(requests, config)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyarrow import fs, parquet
 
-from llmworkflow_jobs import dataset_info, storage, web
+from llmworkflow_jobs import dataset_info, hub, storage, web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inline import address_of
@@ -85,6 +85,8 @@ def _read_files(uri: str, config: JobConfig) -> dict[str, bytes]:
     """Contents of the files that `uri` stands for, by path."""
     if uri.startswith(web.SCHEMES):
         return {web.path(uri): web.fetch(uri)}
+    if uri.startswith(hub.SCHEME):
+        uri = hub.dataset(uri, _FORMAT_OF_SUFFIX)
     filesystem, path = storage.open_uri(uri, config)
     files = storage.list_files(filesystem, path)
     if not files:

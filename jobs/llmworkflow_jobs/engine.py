@@ -18,6 +18,8 @@ _CPU = {
     "distributed_executor_backend": ONE_PROCESS,
     "kv_cache_memory_bytes": 1 << 30,  # vLLM would take nearly all memory of the machine
 }
+# Part of an accelerator's memory that its engines may take.
+_GPU_MEMORY = 0.9
 # Without it parts of the sampler are compiled with g++ at the first request, which takes half a minute.
 CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1"}
 
@@ -45,6 +47,7 @@ def arguments(config: JobConfig, model: InferenceModel, options: Mapping[str, An
         **_revision(model),
         **({"load_format": config.model["loadFormat"]} if config.model["loadFormat"] else {}),
         **(_CPU if config.accelerator is None else _parallelism(options.get("parallelism", {}))),
+        **_share(config.accelerator),
         **options["engineKwargs"],
     }
 
@@ -85,6 +88,13 @@ def _revision(model: InferenceModel) -> dict[str, Any]:
     if model.revision is None:
         return {}
     return {"revision": model.revision, "tokenizer_revision": model.revision}
+
+
+def _share(accelerator: Mapping[str, Any] | None) -> dict[str, float]:
+    """Memory of an engine that shares its accelerator: by itself it would take that of the others too."""
+    if accelerator is None or accelerator["count"] >= 1:
+        return {}
+    return {"gpu_memory_utilization": round(_GPU_MEMORY * accelerator["count"], 3)}
 
 
 def _parallelism(parallelism: Mapping[str, int]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from llmworkflow_jobs import media
 from llmworkflow_jobs.config import JobConfig
 
 # What the arguments of an engine are where it has one GPU to itself and runs in the actor's own process.
@@ -74,9 +75,9 @@ class _Batch:
 class Engine:
     """Answers batches of {request_index, tokenized_prompt, model}; for map_batches of Ray Data.
 
-    A row whose `model` is not `source` is answered by the adapter in the folder of that name; one that has
-    `sampling_params` is sampled with those, not with `parameters`. A row that vLLM refuses gets an error. An engine
-    that dies takes the actor along, so that Ray starts both again.
+    A row may have an image as well. One whose `model` is not `source` is answered by the adapter in the folder of that
+    name; one that has `sampling_params` is sampled with those, not with `parameters`. A row that vLLM refuses gets an
+    error. An engine that dies takes the actor along, so that Ray starts both again.
     """
 
     def __init__(self, source: str, arguments: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -129,7 +130,8 @@ class Engine:
 
         self._count += 1
         name = str(self._count)
-        prompt = TokensPrompt(prompt_token_ids=row["tokenized_prompt"])
+        shown = media.for_engine(row, "multi_modal_data")
+        prompt = TokensPrompt(prompt_token_ids=row["tokenized_prompt"], **shown)
         adapter = self._adapter(row["model"])
         own = row.get("sampling_params")
         try:

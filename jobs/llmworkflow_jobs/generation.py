@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine, engine_actor, row_sampling
+from llmworkflow_jobs import engine, engine_actor, media, placement, row_sampling
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -71,7 +71,12 @@ def _dataset(
     context.enable_progress_bars = False
     asked = [(index, request) for index, request in enumerate(requests) if request.error is None]
     askable: list[dict[str, Any]] = [
-        {_INDEX: index, "tokenized_prompt": request.token_ids, "model": model.answering(request.adapter)}
+        {
+            _INDEX: index,
+            "tokenized_prompt": request.token_ids,
+            "model": model.answering(request.adapter),
+            **({media.IMAGE: request.image} if request.image else {}),
+        }
         for index, request in asked
     ]
     if own := row_sampling.parameters([request for _, request in asked], parameters):
@@ -97,13 +102,12 @@ def _on_own_engines(
         batch_size=section["batchSize"],
         batch_format="pyarrow",
         compute=ActorPoolStrategy(
-            size=section["concurrency"],
+            size=_engines(section),
             max_tasks_in_flight_per_actor=2 * under_way,
             max_concurrent_calls_per_actor=under_way,
         ),
         max_restarts=_RESTARTS,
-        num_gpus=1,
-        **_placement(config),
+        **placement.of_actor(config, section),
     )
 
 
@@ -119,16 +123,14 @@ def _processor(
         task_type=section["task"],
         engine_kwargs=arguments,
         batch_size=section["batchSize"],
-        concurrency=(
-            section["concurrency"],
-            section["concurrency"],
-        ),  # a single number would be an upper bound
+        concurrency=(_engines(section),) * 2,  # a single number would be an upper bound
         chat_template_stage=False,
         tokenize_stage=False,
         detokenize_stage=False,
         should_continue_on_error=True,
         **_limits(section["pipeline"]),
-        **_placement(config),
+        **_device(config),
+        **placement.group(config, section, cpus=1),
     )
     columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):
@@ -148,14 +150,16 @@ def _lora_arguments(model: InferenceModel) -> dict[str, Any]:
     return engine.lora_arguments(at_once, rank, empty_slot=bool(model.adapters))
 
 
-def _placement(config: JobConfig) -> dict[str, Any]:
-    """Where the engines run. Without bundles of CPUs ray.data.llm asks for a GPU, even if no accelerator is named."""
+def _engines(section: Mapping[str, Any]) -> int:
+    """Engines that share the rows."""
+    engines: int = section["concurrency"] * section["parallelism"]["data"]
+    return engines
+
+
+def _device(config: JobConfig) -> dict[str, Any]:
     if config.accelerator is not None:
         return {"accelerator_type": config.accelerator["type"]}
-    return {
-        "placement_group_config": {"bundles": [{"CPU": 1}]},
-        "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
-    }
+    return {"runtime_env": {"env_vars": engine.CPU_ENVIRONMENT}}
 
 
 def _limits(pipeline: Mapping[str, Any]) -> dict[str, int]:
@@ -168,7 +172,7 @@ def _limits(pipeline: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _with_columns(row: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {**columns, **row}
+    return {**columns, **row, **media.for_engine(row, "multimodal_data")}
 
 
 def _answer(row: dict[str, Any]) -> dict[str, Any]:

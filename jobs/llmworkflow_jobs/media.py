@@ -1,18 +1,25 @@
-"""Images, video and audio of rows, as an endpoint takes them: addresses, or the file itself in one."""
+"""Images, video and audio of rows.
+
+An endpoint takes addresses, or the file itself in one. An engine of the batch's own is given an image beside the token
+ids, in which the chat template has left its place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import storage, web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.inline import address_of
-from llmworkflow_jobs.prompt import RowError
-from llmworkflow_jobs.rows import Request
+from llmworkflow_jobs.inline import address_of, content_of
+from llmworkflow_jobs.prompt import Message, RowError
+from llmworkflow_jobs.rows import Encode, Request
 
+# Column of an engine's rows that has the file of an image.
+IMAGE = "image"
 # Addresses that go to the endpoint as they are.
 _ADDRESSES = ("data:", "http://", "https://")
 
@@ -33,21 +40,45 @@ class Media:
         first["content"] = [part, {"type": "text", "text": first["content"]}]
         return found
 
-    def _address(self, row: Mapping[str, Any]) -> str:
+    def image(self, row: Mapping[str, Any]) -> bytes:
+        """The file of a row's image. Raises RowError, also if it is none."""
+        value = self._value(row)
+        content = value if isinstance(value, bytes) else self._fetched(value)
+        try:
+            _opened(content)
+        except (OSError, SyntaxError) as error:  # the second is how a broken PNG is told
+            raise RowError(self.column, "holds no image that can be opened") from error
+        return content
+
+    def _value(self, row: Mapping[str, Any]) -> str | bytes:
+        """The file, or where it is."""
         value = row.get(self.column)
         if isinstance(value, Mapping):  # of a data set of the hub
             value = value.get("bytes") or value.get("path")
+        if not isinstance(value, str | bytes) or not value:
+            raise RowError(self.column, f"expected the path, the address or the bytes of an {self.kind}")
+        return value
+
+    def _address(self, row: Mapping[str, Any]) -> str:
+        value = self._value(row)
         if isinstance(value, bytes):
             return address_of(value)
-        if not isinstance(value, str) or not value:
-            raise RowError(self.column, f"expected the path, the address or the bytes of an {self.kind}")
-        return value if value.startswith(_ADDRESSES) else self._read(value)
+        return value if value.startswith(_ADDRESSES) else address_of(self._read(value), value)
 
-    def _read(self, uri: str) -> str:
+    def _fetched(self, address: str) -> bytes:
+        if not address.startswith(_ADDRESSES):
+            return self._read(address)
+        try:
+            return content_of(address) if address.startswith("data:") else web.fetch(address)
+        except (JobError, ValueError) as error:
+            raise RowError(self.column, f"{address[:80]} cannot be read: {error}") from error
+
+    def _read(self, uri: str) -> bytes:
         try:
             filesystem, path = storage.open_uri(uri, self.config)
             with filesystem.open_input_stream(path) as stream:
-                return address_of(stream.read(), path)
+                content: bytes = stream.read()
+                return content
         except (OSError, JobError) as error:
             raise RowError(self.column, f"{uri} cannot be read: {error}") from error
 
@@ -56,6 +87,35 @@ def of(config: JobConfig) -> Media | None:
     """What the rows of a batch hold beside text, if anything."""
     told = config.section["multimodal"]
     return Media(told["kind"], told["column"], config) if told else None
+
+
+def look(config: JobConfig) -> Callable[[Mapping[str, Any]], bytes] | None:
+    """What finds the image of a row for an engine of the batch's own, if rows have one."""
+    found = of(config)
+    return found.image if found and config.section["task"] == "generate" else None
+
+
+def shown(encode: Encode) -> Encode:
+    """`encode` for messages of which the first of the user shows an image, in the form of chat templates."""
+
+    def with_image(messages: list[Message]) -> list[int]:
+        first = next(place for place, message in enumerate(messages) if message["role"] == "user")
+        text = {"type": "text", "text": messages[first]["content"]}
+        user: Any = {"role": "user", "content": [{"type": "image"}, text]}
+        return encode([*messages[:first], user, *messages[first + 1 :]])
+
+    return with_image
+
+
+def for_engine(row: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """The image of a row under the `key` by which an engine takes it; nothing if there is none."""
+    return {key: {"image": _opened(row[IMAGE])}} if row.get(IMAGE) else {}
+
+
+def _opened(content: bytes) -> Any:
+    from PIL import Image
+
+    return Image.open(io.BytesIO(content)).convert("RGB")
 
 
 def check(requests: Sequence[Request], config: JobConfig) -> None:

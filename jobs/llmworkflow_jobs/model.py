@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,25 @@ def plain_tokenizer(config: JobConfig, folder: str) -> Any:
             "ModelInvalid", f"the tokenizer of {config.model['source']} has no vocabulary; add tokenizer.json"
         )
     return tokenizer
+
+
+def settings(section: Mapping[str, Any], folder: str) -> Any:
+    """The configuration of the model in `folder`; `section` is the job's model section.
+
+    Raises ModelInvalid where it cannot be read, as when it takes code of the model's own that may not run.
+    """
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=section["trustRemoteCode"])
+    except ValueError as error:
+        own_code = "trust_remote_code" in str(error)
+        cause = (
+            "it takes code of its own; read that, and set model.trustRemoteCode if it may run"
+            if own_code
+            else error
+        )
+        raise JobError("ModelInvalid", f"the model in {folder} cannot be read: {cause}") from error
 
 
 def eos_token_ids(folder: str, tokenizer: Any) -> list[int]:

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jinja2
@@ -18,6 +19,8 @@ from llmworkflow_jobs.prompt import Message, RowError, check_row, messages_of, r
 
 # From the messages of a prompt to its token ids. Raises RowError.
 Encode = Callable[[list[Message]], list[int]]
+# As `map`, which it is unless the work is shared by several processes.
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 # What a row of the result says beside the columns that are kept. The id has the type that it has in the data.
 _RESULT_TYPES = {
@@ -42,7 +45,7 @@ class Request:
     """What is asked for one row, and of which adapter if rows name one.
 
     `error` says why it cannot be asked; it then has no messages and no token ids. `sampling` are the row's own sampling
-    parameters, in vLLM's names; they go over those of the batch.
+    parameters, in vLLM's names; they go over those of the batch. An `image` is the file that an engine is shown.
     """
 
     row_id: str | int
@@ -53,6 +56,7 @@ class Request:
     error: str | None = None
     adapter: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
+    image: bytes | None = None
 
     def failed(self, error: str) -> Request:
         """The request as one that cannot be asked."""
@@ -139,15 +143,18 @@ def ask(
     encode: Encode,
     with_reference: bool,
     source: str,
+    each: Each = map,
+    look: Callable[[Row], bytes] | None = None,
 ) -> list[Request]:
     """The request of each row, with its reference if it has one; a row that does not fit the prompt gets an error.
 
-    `encode` makes token ids of the messages, or none for what reads the messages themselves.
+    `encode` makes token ids of the messages, or none for what reads the messages themselves; `look` finds the image of
+    a row that has one.
 
     If none fits, or none has a reference where they are needed, the columns are wrong rather than the rows: the first
     row's problem is raised, as ColumnMissing or DataInvalid, with the `source` of the rows.
     """
-    requests = [_request(row_id, row, prompt, encode) for row_id, row in chosen]
+    requests: list[Request] = list(each(partial(_request, prompt=prompt, encode=encode, look=look), chosen))
     usable = [request for request in requests if request.error is None]
     if not usable or (with_reference and all(request.reference is None for request in usable)):
         _raise_problem(requests[0], prompt, with_reference, source)
@@ -241,13 +248,20 @@ def _by_column(rows: Sequence[Row], taken: Iterable[int], column: str) -> list[t
     return [(row_id, rows[index]) for row_id, index in first.items()]
 
 
-def _request(row_id: str | int, row: Row, prompt: Mapping[str, Any], encode: Encode) -> Request:
+def _request(
+    chosen: tuple[str | int, Row],
+    prompt: Mapping[str, Any],
+    encode: Encode,
+    look: Callable[[Row], bytes] | None,
+) -> Request:
+    row_id, row = chosen
     try:
         messages = messages_of(row, prompt)
         token_ids = encode(messages)
+        image = look(row) if look else None
     except (RowError, jinja2.TemplateError) as error:  # the second comes from the model's own chat template
         return Request(row_id, row, [], [], error=str(error))
-    return Request(row_id, row, messages, token_ids, _reference(row, prompt))
+    return Request(row_id, row, messages, token_ids, _reference(row, prompt), image=image)
 
 
 def _reference(row: Row, prompt: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llmworkflow_jobs import model
 from llmworkflow_jobs.errors import JobError, unknown_name
 
 # The resource's names and vLLM's, which has the same ones in SamplingParams and in requests for a chat completion.
@@ -59,13 +60,12 @@ def model_defaults(config: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """
     if config["generationConfig"] == "vllm":
         return {}
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
     try:
         generation = GenerationConfig.from_pretrained(folder)
     except OSError:  # there is no generation_config.json
-        model = AutoConfig.from_pretrained(folder, trust_remote_code=config["trustRemoteCode"])
-        generation = GenerationConfig.from_model_config(model)
+        generation = GenerationConfig.from_model_config(model.settings(config, folder))
     given = generation.to_diff_dict()
     return {name: given[name] for name in _FROM_MODEL if given.get(name) is not None}
 

@@ -37,7 +37,7 @@ from ray.llm._internal.serve.core.ingress import ingress as ray_ingress
 from ray.serve.llm import LLMConfig, build_llm_deployment
 from ray.serve.llm.ingress import make_fastapi_ingress
 
-from llmworkflow_jobs import api_keys, engine, inference_model, model
+from llmworkflow_jobs import api_keys, engine, inference_model, model, placement
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -104,7 +104,8 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
         server_cls=AdapterServer,
         experimental_configs={JOB: job},
         **_files(chosen),
-        **_placement(job, served["placement"]),
+        **_device(job),
+        **placement.group(job, served),
     )
 
 
@@ -160,18 +161,11 @@ def _router(name: str) -> dict[str, Any]:
     return {"request_router_config": {"request_router_class": _BY_PREFIX}} if name == "prefixCache" else {}
 
 
-def _placement(job: JobConfig, placement: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the engines run. For Ray no accelerator means a GPU of any type, so that a CPU has to be said."""
-    strategy, bundle = placement["strategy"], placement["bundle"]
-    if job.accelerator is None:
-        return {
-            "accelerator_config": {"kind": "cpu"},
-            "placement_group_config": {"bundle_per_worker": {"CPU": 1, **bundle}, "strategy": strategy},
-            "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT},
-        }
-    own = {"bundle_per_worker": {"GPU": 1, **bundle}, "strategy": strategy}
-    given = {"placement_group_config": own} if bundle or strategy != "PACK" else {}
-    return {"accelerator_type": job.accelerator["type"], **given}
+def _device(job: JobConfig) -> dict[str, Any]:
+    """For Ray no accelerator means a GPU of any type, so that a CPU has to be said."""
+    if job.accelerator is not None:
+        return {"accelerator_type": job.accelerator["type"]}
+    return {"accelerator_config": {"kind": "cpu"}, "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT}}
 
 
 def _server_arguments() -> frozenset[str]:

@@ -104,10 +104,16 @@ def local_path(uri: str, config: JobConfig) -> str:
 def upload(folder: str, uri: str, config: JobConfig) -> None:
     """Copy a local folder to `uri`; nothing to do where `uri` is that folder."""
     filesystem, path = open_uri(uri, config)
-    if isinstance(filesystem, fs.LocalFileSystem) and os.path.realpath(path) == os.path.realpath(folder):
-        return
+    if not isinstance(filesystem, fs.LocalFileSystem) or os.path.realpath(path) != os.path.realpath(folder):
+        copy(folder, uri, config)
+
+
+def copy(source: str, target: str, config: JobConfig) -> None:
+    """Copy the files of one address to another."""
+    source_filesystem, folder = open_uri(source, config)
+    filesystem, path = open_uri(target, config)
     filesystem.create_dir(path, recursive=True)
-    fs.copy_files(folder, path, source_filesystem=fs.LocalFileSystem(), destination_filesystem=filesystem)
+    fs.copy_files(folder, path, source_filesystem=source_filesystem, destination_filesystem=filesystem)
 
 
 def list_files(filesystem: fs.FileSystem, path: str) -> list[fs.FileInfo]:

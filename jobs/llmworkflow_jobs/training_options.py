@@ -19,7 +19,6 @@ def check(config: JobConfig) -> None:
     if config.section["engine"] == "llamaFactory":
         llama_factory_config.check(config)
         return
-    _check_supported(config.section)
     _check_objective(config.section)
     _check_device(config.section, config.accelerator)
     _check_best(config.section["training"])
@@ -166,20 +165,6 @@ def _extra(section: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[
             what = f"field of TRL's {config.__name__}, for training.extra"
             raise unknown_name("OptionInvalid", what, name, known)
     return extra
-
-
-def _check_supported(section: Mapping[str, Any]) -> None:
-    """Refuse what the resource has fields for and this job does not do, rather than pass it over."""
-    training = section["training"]
-    for field, value, supported in (
-        ("training.distributed", training["distributed"], (None,)),
-        ("export.mirror", section["export"]["mirror"], (None,)),
-    ):
-        if value not in supported:
-            remedy = "leave it out" if supported == (None,) else f"use {' or '.join(map(str, supported))}"
-            raise JobError(
-                "OptionInvalid", f"fineTune.{field} is {value!r}, which is not supported; {remedy}"
-            )
 
 
 def _check_objective(section: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from llmworkflow_jobs import checkpoints, storage
+from llmworkflow_jobs import checkpoints, model, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.training_options import artifact_kind
 
@@ -36,7 +36,7 @@ def save(trained: PreTrainedModel | PeftModel, config: JobConfig, base: str) -> 
 
 def model_config(config: JobConfig, folder: str) -> PretrainedConfig:
     """The configuration of the model in `folder`."""
-    return AutoConfig.from_pretrained(folder, trust_remote_code=config.model["trustRemoteCode"])
+    return model.settings(config.model, folder)
 
 
 def _save_adapter(trained: PeftModel, folder: Path, config: JobConfig) -> None:

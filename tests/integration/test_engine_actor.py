@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from llmworkflow_jobs import config, engine, engine_actor
+from llmworkflow_jobs import config, engine, engine_actor, placement
 from llmworkflow_jobs.inference_model import InferenceModel
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -58,6 +58,7 @@ def answers(
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=1, max_tasks_in_flight_per_actor=6, max_concurrent_calls_per_actor=3),
         runtime_env={"env_vars": engine.CPU_ENVIRONMENT},
+        **placement.of_actor(job, job.section),
     )
     return sorted(answered.take_all(), key=lambda row: row["request_index"])
 

@@ -58,7 +58,7 @@ def finished(
     start_shared_job: Any,
 ) -> Finished:
     volume = make_volume(tmp_path_factory.mktemp("volume"), tiny_model)
-    config = stage_document("fineTune", volume.as_uri(), **LONG)
+    config = stage_document("fineTune", volume.as_uri(), **LONG, export={"mirror": "volume:mirrors/viggo"})
     report = start_shared_job("fine_tune", config).wait(WAIT)
     assert report["state"] == "Succeeded", report["error"]
     return Finished(config, report, attempt_folder(volume))
@@ -98,6 +98,13 @@ def test_adapter_is_published_with_its_lineage(finished: Finished) -> None:
     assert f"| volume:train.jsonl | {manifest['data']['volume:train.jsonl']} |" in card
     adapter = json.loads((folder / "adapter" / "adapter_config.json").read_text())
     assert (adapter["r"], adapter["base_model_name_or_path"]) == (8, "volume:model")
+
+
+@pytest.mark.capability("mirrored")
+def test_a_mirror_has_the_adapter_alone(finished: Finished) -> None:
+    published = {path.name: path.read_bytes() for path in (finished.folder / "adapter").iterdir()}
+    mirror = finished.folder.parents[4] / "mirrors" / "viggo"
+    assert {path.name: path.read_bytes() for path in mirror.iterdir()} == published
 
 
 @pytest.mark.capability("lora", "validation")

@@ -17,23 +17,40 @@ import psutil
 import pytest
 from pyarrow import parquet
 
-from llmworkflow.api.spec.serve import ServedModel
+from llmworkflow.api.spec.serve import Application, ServedModel
+from llmworkflow.render.serve_config import _application
 from llmworkflow.render.stage_config import public
 from llmworkflow_jobs import batch, config, report
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 APPLICATION = "viggo-chat"
+GREETER = """
+import os
+from ray import serve
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Greeter:
+    def __init__(self, word):
+        self._word = word
+
+    def __call__(self, request):
+        return f"{self._word} {os.environ['WHOM']}"
+
+def build(args):
+    return Greeter.bind(args["word"])
+"""
 QUESTION = [{"role": "user", "content": "inform\nname of the year"}]
 
 
 @dataclass
 class Endpoint:
-    """A deployed application, and the user_config by which it is changed."""
+    """A deployed application, the user_config by which it is changed, and an application beside it."""
 
     config_path: Path
     report_path: Path
     port: int
+    own: dict[str, Any]
     revisions: list[str] = field(default_factory=list)
 
     @property
@@ -61,7 +78,9 @@ class Endpoint:
             "args": {"config": str(self.config_path), "report": self.report_path.as_uri()},
             "deployments": [{"name": "LLMIngress", "user_config": user_config}],
         }
-        _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
+        _get_global_client().deploy_apps(
+            ServeDeploySchema.model_validate({"applications": [application, self.own]})
+        )
         return self._verdict(seconds)
 
     def ask(self, **options: Any) -> Any:
@@ -92,6 +111,14 @@ class Endpoint:
         return answer.json() if answer.is_success else {}
 
 
+def own_application(folder: Path) -> dict[str, Any]:
+    """What Ray Serve is told of an application whose code is in the folder."""
+    (folder / "greeter.py").write_text(GREETER)
+    env = [{"name": "PYTHONPATH", "value": str(folder)}, {"name": "WHOM", "value": "engineers"}]
+    fields = {"name": "greeter", "importPath": "greeter:build", "routePrefix": "/greet", "env": env}
+    return _application(Application.model_validate({**fields, "args": {"word": "hello"}}))
+
+
 @pytest.fixture(scope="module")
 def rows_of(scored: Any) -> dict[str, Any]:
     return {"rows": 16, "agreement": 0.95, "rowsOf": scored.rows_artifact}
@@ -118,7 +145,7 @@ def endpoint(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    yield Endpoint(folder / "config.json", folder / "report.json", port)
+    yield Endpoint(folder / "config.json", folder / "report.json", port, own_application(folder))
     serve.shutdown()
 
 
@@ -142,6 +169,18 @@ def test_clients_see_the_stable_name_alone(endpoint: Endpoint) -> None:
     for name in ("other", "viggo:tune-aaaaaaaaaaaa-1", "viggo:x@file:///tmp"):
         with pytest.raises(openai.NotFoundError):
             endpoint.client.chat.completions.create(model=name, messages=QUESTION)
+
+
+@pytest.mark.capability("applications")
+@pytest.mark.usefixtures("first_verdict")
+def test_an_application_of_the_users_own_answers_beside_it(endpoint: Endpoint) -> None:
+    from ray import serve
+
+    deadline = time.monotonic() + 120
+    while serve.status().applications["greeter"].status != "RUNNING":
+        assert time.monotonic() < deadline, serve.status().applications["greeter"]
+        time.sleep(0.1)
+    assert httpx.get(f"http://127.0.0.1:{endpoint.port}/greet").text == "hello engineers"
 
 
 @pytest.mark.capability("openai")

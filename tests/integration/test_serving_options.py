@@ -29,11 +29,13 @@ def described(tmp_path: Path, tiny_model: Path, stage_config: Callable[..., Any]
     return describe
 
 
+@pytest.mark.capability("fast-loading")
 def test_weights_are_loaded_as_asked(described: Callable[..., Any]) -> None:
     assert "load_format" not in described().engine_kwargs
     assert described(load_format="runai_streamer").engine_kwargs["load_format"] == "runai_streamer"
 
 
+@pytest.mark.capability("routing")
 def test_requests_find_their_replica_as_asked(described: Callable[..., Any]) -> None:
     from ray import serve
     from ray.serve.llm.request_router import PrefixCacheAffinityRouter
@@ -45,6 +47,7 @@ def test_requests_find_their_replica_as_asked(described: Callable[..., Any]) -> 
     assert router.get_request_router_class() is PrefixCacheAffinityRouter
 
 
+@pytest.mark.capability("placement", "parallelism")
 @pytest.mark.parametrize(
     ("accelerator", "placement", "bundles", "strategy"),
     [

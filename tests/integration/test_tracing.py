@@ -34,6 +34,7 @@ def traced(ray_session: str) -> Iterator[tuple[str, Receiver]]:
         serve.shutdown()
 
 
+@pytest.mark.capability("traces")
 def test_a_request_leaves_a_span(traced: tuple[str, Receiver]) -> None:
     url, receiver = traced
     assert httpx.get(url, timeout=60).text == "hello"

@@ -1,12 +1,16 @@
-"""Which failures of Ray Train's workers are worth another start."""
+"""How Ray Train is asked for workers, and which of their failures are worth another start."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 
+from llmworkflow_jobs.config import parse
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.training_workers import verdict, worth_restarting
+from llmworkflow_jobs.training_workers import _scaling, verdict, worth_restarting
 
 pytestmark = pytest.mark.integration
 
@@ -31,3 +35,25 @@ def test_lost_workers_are_worth_it_and_refusals_are_not(
 ) -> None:
     assert worth_restarting(failures, got_further) == worth
     assert verdict(failures).reason == reason
+
+
+@pytest.mark.capability("workers", "accelerators")
+@pytest.mark.parametrize(
+    ("accelerator", "workers", "bundle", "strategy"),
+    [
+        (None, {"count": 2}, {"CPU": 1}, "PACK"),
+        (
+            {"type": "L4", "count": 0.5},
+            {"count": 4, "cpu": 3, "resources": {"rack": 1}, "placementStrategy": "STRICT_SPREAD"},
+            {"CPU": 3, "GPU": 0.5, "rack": 1, "accelerator_type:L4": 0.001},
+            "STRICT_SPREAD",
+        ),
+    ],
+)
+def test_workers_lie_and_have_what_was_asked_for(
+    stage_config: Callable[..., Any], accelerator: Any, workers: Any, bundle: Any, strategy: str
+) -> None:
+    asked = _scaling(parse(stage_config("fineTune", accelerator=accelerator, workers=workers)))
+    assert asked.num_workers == workers["count"]
+    assert asked._resources_per_worker_not_none == bundle
+    assert asked.placement_strategy == strategy

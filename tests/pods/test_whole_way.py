@@ -131,7 +131,7 @@ def test_strangers_neither_ask_without_a_key_nor_run_code(
     assert set(codes[4:]) <= {401, 403}
 
 
-@pytest.mark.capability("images")
+@pytest.mark.capability("pod-images")
 def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
     pods: Pods, namespace: str, serving: Workflow
 ) -> None:

@@ -21,10 +21,13 @@ async def test_a_bird_in_the_air() -> None: ...
 """
 
 
-def table(**fields: Any) -> list[dict[str, Any]]:
+def table(**fields: Any) -> dict[str, Any]:
     """A table with one capability."""
     one = {"name": "fly", "says": "Fly", "read": ["README.md"], **fields}
-    return [{"area": "Birds", "capabilities": [one]}]
+    return {
+        "can": [{"area": "Birds", "capabilities": [one]}],
+        "cannot": [{"says": "Sing", "instead": "listen"}],
+    }
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_a_marker_without_an_entry_is_told(root: Path) -> None:
 
 def test_the_page_links_to_field_document_and_test(root: Path) -> None:
     both = table(fields=["batch.task=embed"], but="not far")
-    both[0]["capabilities"].append({"name": "swim", "says": "Swim", "read": ["docs/a.md#deep-water"]})
+    both["can"][0]["capabilities"].append({"name": "swim", "says": "Swim", "read": ["docs/a.md#deep-water"]})
     (root / "docs").mkdir()
     (root / "docs" / "a.md").touch()
     (root / capabilities.TABLE).write_text(yaml.safe_dump(both))
@@ -86,6 +89,10 @@ def test_the_page_links_to_field_document_and_test(root: Path) -> None:
         "**Swim**",
         "- read: [deep water](a.md#deep-water)",
         "- unit: [a bird in the air](../tests/unit/test_birds.py)",
+        "",
+        "## What they cannot",
+        "",
+        "- Sing. Instead: listen.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic on Kubernetes quantities of memory."""
+"""Arithmetic on Kubernetes quantities."""
 
 import re
 from decimal import Decimal
@@ -21,7 +21,12 @@ def half(quantity: str | int) -> str:
 
 def parse(quantity: str | int) -> int:
     """The amount in whole units, bytes for memory."""
+    return int(number(quantity))
+
+
+def number(quantity: str | int) -> Decimal:
+    """The amount, of CPUs or bytes."""
     found = _FORM.fullmatch(str(quantity))
     if found is None or found["suffix"] not in _FACTORS:
         raise ValueError(f"{quantity!r} is no quantity such as 500m, 2 or 16Gi")
-    return int(Decimal(found["number"]) * _FACTORS[found["suffix"]])
+    return Decimal(found["number"]) * _FACTORS[found["suffix"]]

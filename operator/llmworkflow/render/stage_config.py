@@ -13,6 +13,7 @@ from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
 from llmworkflow.core.actions import Incumbent, Input, Work
 from llmworkflow.core.names import service_name, service_url
 from llmworkflow.core.promotions import workflow_for
+from llmworkflow.render.quantity import number
 from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.settings import Settings
 from llmworkflow.render.sizing import uses_accelerator
@@ -62,6 +63,9 @@ def stage_config(
     }
     if stage.batch and stage.batch.through:
         config["batch"]["through"] = _endpoint(workflow, stage.batch.through)
+    if stage.batch and defaults:
+        for step in ("preprocess", "postprocess"):
+            _in_numbers(config["batch"]["pipeline"][step])
     return _of_engines(config, stage.serve) if stage.serve else config
 
 
@@ -87,6 +91,13 @@ def _public(value: Any, dumped: Any, defaults: bool) -> Any:
     if isinstance(value, list):
         return [_public(*pair, defaults) for pair in zip(value, dumped, strict=True)]
     return dumped
+
+
+def _in_numbers(step: JsonObject) -> None:
+    """CPUs and bytes of a step as Ray takes them."""
+    for name in ("cpu", "memory"):
+        if step[name] is not None:
+            step[name] = float(number(step[name]))
 
 
 def _endpoint(workflow: LLMWorkflow, through: Through) -> JsonObject:

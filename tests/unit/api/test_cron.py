@@ -15,6 +15,7 @@ NIGHTLY, HOURLY, WORKDAYS = "30 2 * * *", "@hourly", "0 3 * * MON-FRI"
 BERLIN = "Europe/Berlin"
 
 
+@pytest.mark.capability("schedule")
 @pytest.mark.parametrize(
     ("cron", "zone", "after", "expected"),
     [

@@ -74,6 +74,11 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "storage", "path"), "ml/../../other", 'spec.storage.path = "ml/../../other": leaves the storage; write a path below the storage, without ..'),
     (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
     ((*STAGES, 2, "serve", "tracing"), {"endpoint": "collector:4317"}, 'spec.stages[2].serve.tracing.endpoint = "collector:4317": the scheme collector is not known here; begin it with https://, http://'),
+    # training
+    ((*TUNE, "training", "distributed"), {"fsdp": {}}, "spec.stages[0].fineTune.training.distributed: each worker holds the whole model here; leave it out; method qlora and training.gradientCheckpointing take less memory"),
+    # engines
+    ((*BATCH, "engine"), "sglang", 'spec.stages[1].batch.engine = "sglang": rows are answered by vllm alone; use vllm, or ask an endpoint of the other engine by task http'),
+    ((*BATCH, "multimodal"), {"kind": "video", "column": "clip"}, 'spec.stages[1].batch.multimodal.kind = "video": the batch\'s own engine is shown images alone; serve the model, and ask it by task serve'),
     # schedule
     (("spec", "schedule"), {"cron": "0 3 * *"}, 'spec.schedule.cron = "0 3 * *": has 4 fields, not 5; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
     (("spec", "schedule"), {"cron": "61 3 * * *"}, 'spec.schedule.cron = "61 3 * * *": the minute 61 is not readable, or out of range; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
@@ -210,6 +215,14 @@ def test_templates_set_what_they_use_and_are_not_computed() -> None:
 def test_vectors_are_not_scored() -> None:
     assert problems(((*BATCH, "task"), "embed")) == [
         "spec.stages[1].batch.evaluate: a vector is no answer that a metric compares; remove evaluate"
+    ]
+
+
+def test_vectors_are_of_texts() -> None:
+    shown = ((*BATCH, "multimodal"), {"kind": "image", "column": "photo"})
+    unscored = ((*BATCH, "evaluate"), None), ((*STAGES, 1, "gates"), [])
+    assert problems(shown, ((*BATCH, "task"), "embed"), *unscored) == [
+        "spec.stages[1].batch.multimodal: only texts have vectors and classes here; remove multimodal"
     ]
 
 

@@ -46,6 +46,7 @@ def run(*arguments: str) -> Result:
     return ended
 
 
+@pytest.mark.capability("model-card")
 def test_models_are_listed(home: WorkflowHome) -> None:
     head, model = run("models").stdout.splitlines()
     assert head.split() == ["WORKFLOW", "STAGE", "REVISION", "TYPE", "BASE", "SCORES", "SERVES", "AGE"]

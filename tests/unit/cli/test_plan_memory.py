@@ -147,6 +147,7 @@ def test_a_model_in_a_folder(plan: Plan, tmp_path: Path) -> None:
     assert plan("./nowhere")[-1].endswith("nowhere: it has no config.json")
 
 
+@pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("accelerator", "edits", "remedies"),
     [

@@ -63,6 +63,7 @@ QWEN_30B_A3B = {
 }
 
 
+@pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("config", "parameters"),
     [
@@ -101,6 +102,7 @@ def tune(**fields: Any) -> FineTune:
     return FineTune.model_validate({"data": {"train": [{"uri": "volume:rows"}]}, **fields})
 
 
+@pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("rows", "checkpointing", "gib"),
     # bench/gpu_memory.py on an H100, torch 2.11, transformers 5.17, peft 0.21
@@ -125,6 +127,7 @@ def test_training_of_other_kinds(fields: dict[str, Any], gib: float) -> None:
     assert of_training(shape_of(QWEN_7B), tune(**fields)).total / GIB == pytest.approx(gib, abs=0.6)
 
 
+@pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("kwargs", "spread", "parts"),
     [

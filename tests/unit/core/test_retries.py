@@ -137,6 +137,7 @@ def test_an_attempt_that_runs_too_long_ends() -> None:
     assert cluster.stage("tune").state == "Waiting", "the next attempt goes on from the checkpoint"
 
 
+@pytest.mark.capability("pending")
 def test_pods_that_never_come_fail_the_stage() -> None:
     cluster = started(("stages.0.pendingTimeoutSeconds", 60))
     cluster.see("tune", reason="Unschedulable", message="no node matches")

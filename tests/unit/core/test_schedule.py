@@ -31,6 +31,7 @@ def clock(cluster: SimulatedCluster) -> ScheduleStatus:
     return cluster.status.schedule
 
 
+@pytest.mark.capability("schedule")
 def test_the_first_run_is_the_specs_and_the_next_one_the_schedules() -> None:
     cluster = serving()
     assert clock(cluster).next_run == "2026-01-01T03:00:00Z"
@@ -66,6 +67,7 @@ def test_what_a_scheduled_run_makes_takes_the_place_of_what_serves() -> None:
     assert cluster.states() == {"tune": "Succeeded", "score": "Succeeded", "chat": "Serving"}
 
 
+@pytest.mark.capability("schedule")
 def test_a_scheduled_run_whose_gate_fails_leaves_what_serves() -> None:
     cluster = serving()
     before = cluster.status.serving
@@ -93,6 +95,7 @@ def test_what_failed_runs_again() -> None:
     assert cluster.stage("tune").failures == 0
 
 
+@pytest.mark.capability("schedule")
 def test_a_time_during_a_run_is_skipped_and_said() -> None:
     cluster = SimulatedCluster(workflow(NIGHTLY))
     cluster.settle()

@@ -95,7 +95,6 @@ def nothing(volume: Path) -> None:
         (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
         (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
         (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
-        (nothing, {"engine": "sglang"}, "OptionInvalid", "sglang"),
     ],
 )
 def test_what_stops_a_batch_before_an_engine_starts(

@@ -18,17 +18,14 @@ def test_the_defaults_are_taken(stage_config: Callable[..., dict[str, Any]]) -> 
 @pytest.mark.parametrize(
     ("path", "value", "remedy"),
     [
-        ("engine", "sglang", "use vllm"),
-        ("parallelism.data", 2, "set concurrency"),
-        ("placement.strategy", "SPREAD", "use PACK"),
-        ("multimodal", {"kind": "image", "column": "photo"}, "ask it by task serve"),
-        ("pipeline.preprocess.concurrency", 4, "leave it out"),
+        ("sampling.column", "how", "it is for texts"),
+        ("turns", ["and why?"], "it is for texts"),
     ],
 )
 def test_what_cannot_be_done_is_refused(
     stage_config: Callable[..., dict[str, Any]], path: str, value: Any, remedy: str
 ) -> None:
-    section = stage_config("batch")["batch"]
+    section = stage_config("batch", task="embed")["batch"]
     *above, name = path.split(".")
     target = section
     for part in above:

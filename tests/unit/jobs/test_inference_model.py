@@ -132,11 +132,13 @@ def test_a_rank_that_vllm_lacks() -> None:
         inference_model.engine_rank(513)
 
 
+@pytest.mark.capability("parallelism")
 @pytest.mark.parametrize(
     ("accelerator", "expected"),
     [
         (None, {"dtype": "float32", "enforce_eager": True}),
         ({"type": "L4", "count": 2}, {"tensor_parallel_size": 2, "pipeline_parallel_size": 1}),
+        ({"type": "L4", "count": 0.5}, {"gpu_memory_utilization": 0.45}),
     ],
 )
 def test_engine_arguments_fit_the_device(

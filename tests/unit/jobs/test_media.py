@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from llmworkflow_jobs import config, data, media, report
+from llmworkflow_jobs import config, data, inline, media, report
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import RowError
 from llmworkflow_jobs.rows import Request
@@ -60,6 +62,55 @@ def test_a_row_without_what_it_should_show_is_an_error(job: config.JobConfig, ph
     assert found
     with pytest.raises(RowError, match="column photo"):
         found.messages(request(photo))
+
+
+def photo(colour: str) -> bytes:
+    found = io.BytesIO()
+    Image.new("RGB", (2, 2), colour).save(found, "PNG")
+    return found.getvalue()
+
+
+@pytest.fixture
+def seeing(tmp_path: Path, stage_config: Document) -> Callable[[Any], bytes]:
+    """What finds the image of a row for an engine."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "red.png").write_bytes(photo("red"))
+    looking = media.look(config.parse(stage_config("batch", multimodal={"kind": "image", "column": "photo"})))
+    assert looking
+    return lambda value: looking({"photo": value})
+
+
+@pytest.mark.capability("seeing")
+@pytest.mark.parametrize(
+    "value", ["volume:photos/red.png", photo("red"), {"bytes": photo("red")}, inline.address_of(photo("red"))]
+)
+def test_an_engine_is_shown_the_file(seeing: Callable[[Any], bytes], value: Any) -> None:
+    assert seeing(value) == photo("red")
+    image = media.for_engine({media.IMAGE: seeing(value)}, "shown")["shown"]["image"]
+    assert image.getpixel((0, 0)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "value", [None, PNG, "volume:photos/none.png", "data:image/png;base64,a", b"\x89PNG\r\n\x1a\n12"]
+)
+def test_what_cannot_be_opened_is_an_error_of_its_row(seeing: Callable[[Any], bytes], value: Any) -> None:
+    with pytest.raises(RowError, match="photo"):
+        seeing(value)
+
+
+@pytest.mark.capability("seeing")
+def test_the_image_has_its_place_in_the_users_message() -> None:
+    asked = []
+    media.shown(lambda messages: asked.extend(messages) or [])(MESSAGES)
+    assert asked == [
+        MESSAGES[0],
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]},
+    ]
+
+
+def test_a_row_without_an_image_shows_none(stage_config: Document) -> None:
+    assert media.look(config.parse(stage_config("batch"))) is None
+    assert media.for_engine({"model": "/m"}, "shown") == {}
 
 
 def test_a_column_that_no_row_has(job: config.JobConfig) -> None:

@@ -16,6 +16,14 @@ from llmworkflow_jobs.report import Report
 
 Config = Callable[..., JobConfig]
 
+OWN_CODE = """
+from transformers import PreTrainedConfig
+
+class OwnConfig(PreTrainedConfig):
+    model_type = "own"
+    layers = 3
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, chat_tokenizer: Any) -> Path:
@@ -68,3 +76,18 @@ def test_end_tokens_are_those_of_model_and_tokenizer(
     if generation is not None:
         (folder / "generation_config.json").write_text(json.dumps(generation))
     assert model.eos_token_ids(str(folder), chat_tokenizer) == ids
+
+
+@pytest.mark.capability("own-code")
+def test_code_of_a_model_runs_only_where_it_may(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.syspath_prepend(str(tmp_path / "modules"))
+    (folder / "own.py").write_text(OWN_CODE)
+    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig"}}
+    (folder / "config.json").write_text(json.dumps(own))
+    with pytest.raises(JobError, match=r"read that, and set model\.trustRemoteCode") as caught:
+        model.settings({"trustRemoteCode": False}, str(folder))
+    assert caught.value.reason == "ModelInvalid"
+    assert model.settings({"trustRemoteCode": True}, str(folder)).layers == 3

@@ -19,6 +19,7 @@ LINEAGE = {
 }
 
 
+@pytest.mark.capability("model-card")
 def test_a_card_of_an_adapter(fine_tune: Callable[..., JobConfig]) -> None:
     config = fine_tune(training={"learningRate": 2e-4}, lora={"rank": 4})
     text = model_card.text(config, "adapter", LINEAGE)
@@ -60,6 +61,7 @@ def test_what_bears_on_the_result_is_told(
     assert lacks not in text
 
 
+@pytest.mark.capability("model-card")
 def test_the_card_lies_with_the_weights(fine_tune: Callable[..., JobConfig], tmp_path: Path) -> None:
     config = fine_tune()
     folder = tmp_path / "default" / "viggo" / "stage" / "0123456789ab" / "1" / "adapter"

@@ -28,6 +28,7 @@ def test_spans_are_exported_in_batches(monkeypatch: pytest.MonkeyPatch, endpoint
     processor.shutdown()
 
 
+@pytest.mark.capability("traces")
 def test_a_receiver_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiving() as receiver:
         for name, value in receiver.variables.items():

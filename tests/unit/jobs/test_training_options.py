@@ -90,9 +90,7 @@ def test_defaults_pass(fine_tune: Config) -> None:
         ),
         ({"method": "qlora"}, "qlora needs a GPU.*or use lora"),
         ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
-        ({"training": {"distributed": {"fsdp": {}}}}, "training.distributed.*leave it out"),
         ({"workers": {"min": 3, "max": 8}}, "globalBatchSize is 8.*workers.min 3"),
-        ({"export": {"mirror": "s3://b/a"}}, "export.mirror"),
         (
             {"training": {"loadBest": True, "evalSteps": 10, "saveSteps": 25}},
             "saveSteps 25 must be a multiple",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llmworkflow.render.quantity import half, parse
+from llmworkflow.render.quantity import half, number, parse
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,11 @@ from llmworkflow.render.quantity import half, parse
 )
 def test_parse(quantity: str | int, amount: int) -> None:
     assert parse(quantity) == amount
+
+
+@pytest.mark.parametrize(("quantity", "amount"), [("500m", 0.5), (2, 2), ("1.5", 1.5), ("1Ki", 1024)])
+def test_number(quantity: str | int, amount: float) -> None:
+    assert float(number(quantity)) == amount
 
 
 @pytest.mark.parametrize(

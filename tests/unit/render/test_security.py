@@ -63,6 +63,7 @@ def test_heads_may_write_the_reports_of_their_workflow_and_nothing_else() -> Non
     )
 
 
+@pytest.mark.capability("closed")
 def test_a_service_account_of_the_user() -> None:
     manifests = rendered(make_workflow(ray={"serviceAccountName": "ours"}), "tune")
     assert "ServiceAccount" not in kinds(manifests)

@@ -181,3 +181,11 @@ def test_a_batch_may_have_a_prompt_of_its_own() -> None:
     stages = {"score": {"batch": {"prompt": custom}}}
     assert config_of("score", stages=stages)["prompt"]["custom"]["user"] == "Shorten: {{ row.draft }}"
     assert config_of("tune", stages=stages)["prompt"]["format"] == "alpaca"
+
+
+@pytest.mark.capability("steps")
+def test_steps_have_their_resources_in_numbers() -> None:
+    pipeline = {"preprocess": {"cpu": "500m", "memory": "1Gi", "concurrency": 4}}
+    told = config_of("score", stages={"score": {"batch": {"pipeline": pipeline}}})["batch"]["pipeline"]
+    assert told["preprocess"] == {"concurrency": 4, "batchSize": None, "cpu": 0.5, "memory": 1 << 30}
+    assert told["postprocess"]["cpu"] is None

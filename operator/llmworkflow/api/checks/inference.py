@@ -16,6 +16,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             yield from _model_unused(path, stage.batch)
             yield from _not_served(path, stage.batch, workflow)
             yield from _cannot_be_scored(path, stage.batch)
+            yield from _another_engine(path, stage.batch)
+            yield from _cannot_be_seen(path, stage.batch)
 
 
 def _answer_too_long(path: Path, batch: Batch) -> Iterator[Problem]:
@@ -59,3 +61,27 @@ def _not_served(path: Path, batch: Batch, workflow: LLMWorkflow) -> Iterator[Pro
 def _cannot_be_scored(path: Path, batch: Batch) -> Iterator[Problem]:
     if batch.task == "embed" and batch.evaluate:
         yield Problem((*path, "evaluate"), "a vector is no answer that a metric compares", "remove evaluate")
+
+
+def _another_engine(path: Path, batch: Batch) -> Iterator[Problem]:
+    if batch.engine != "vllm":
+        yield Problem(
+            (*path, "engine"),
+            "rows are answered by vllm alone",
+            "use vllm, or ask an endpoint of the other engine by task http",
+            value=batch.engine,
+        )
+
+
+def _cannot_be_seen(path: Path, batch: Batch) -> Iterator[Problem]:
+    if batch.multimodal is None or batch.task in ("http", "serve"):
+        return
+    if batch.task != "generate":
+        yield Problem((*path, "multimodal"), "only texts have vectors and classes here", "remove multimodal")
+    elif batch.multimodal.kind != "image":
+        yield Problem(
+            (*path, "multimodal", "kind"),
+            "the batch's own engine is shown images alone",
+            "serve the model, and ask it by task serve",
+            value=batch.multimodal.kind,
+        )

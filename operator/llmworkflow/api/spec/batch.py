@@ -171,7 +171,7 @@ class StepResources(SpecModel):
 
 
 class Pipeline(SpecModel):
-    """The steps around the engine."""
+    """The steps around the engine, done by the job's head unless something is set for them here."""
 
     preprocess: Operational[StepResources] = StepResources()
     """From rows to token ids."""
@@ -237,7 +237,8 @@ class Batch(SpecModel):
     turns: Result[Annotated[list[Text], Field(max_length=16)]] = []
     """Further user turns, each answered in its place (Jinja2 over `row`)."""
     multimodal: Result[Multimodal | None] = None
-    """Images, video or audio of a row, for an endpoint (tasks http and serve); text only when unset."""
+    """Images of a row for the batch's own engine; images, video or audio for an endpoint (tasks http and serve); text
+    only when unset."""
     on_row_error: Operational[Literal["fail", "continue"]] = "continue"
     """Whether a failed row ends the stage, or is kept with its error and counted."""
     retry_failed_rows: Operational[Annotated[int, Field(ge=0, le=10)]] = 0

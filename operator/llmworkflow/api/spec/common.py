@@ -200,7 +200,7 @@ class Parallelism(SpecModel):
     pipeline: Result[Annotated[int, Field(ge=1, le=64)]] = 1
     """Groups of accelerators that hold consecutive layers."""
     data: Operational[Annotated[int, Field(ge=1, le=64)]] = 1
-    """Copies of the engine that share requests."""
+    """Copies of the engine that share the rows of a batch; of a served model, copies are its replicas."""
 
 
 class Placement(SpecModel):

@@ -26,7 +26,8 @@ class DataSource(SpecModel):
     cel_rules = (address_rule("uri", DATA_SCHEMES),)
 
     uri: Result[Text]
-    """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
+    """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://datasets/<owner>/<name>[@<revision>]/<path>;
+    a folder stands for all its files."""
     format: Result[DataFormat | None] = None
     """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text,
     and so is each text of a list (JSON); each file of images is a row with the columns path and image."""
@@ -69,7 +70,8 @@ class BatchInput(SpecModel):
     cel_rules = (address_rule("uri", DATA_SCHEMES),)
 
     uri: Result[Text | None] = None
-    """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://; a folder stands for all its files."""
+    """Where the rows are: volume:, file://, s3://, gs://, https:// or hf://datasets/<owner>/<name>[@<revision>]/<path>;
+    a folder stands for all its files."""
     stage: Result[Name | None] = None
     """An earlier batch whose rows are read: the columns that it kept, its answers in a column of the stage's name, and
     in `<stage>_error` why a row has none."""

@@ -65,8 +65,6 @@ class PromptColumns(SpecModel):
     """alpaca: earlier turns, as a list of pairs of question and answer; none when unset."""
     messages: Result[Text] = "messages"
     """messages, sharegpt: the list of turns."""
-    images: Result[Text | None] = None
-    """Images of a row, for models that see; none when unset."""
     chosen: Result[Text] = "chosen"
     """Objective dpo: the better response; a text, a message, or a conversation that ends in it."""
     rejected: Result[Text] = "rejected"
