@@ -39,8 +39,6 @@ def main(config: JobConfig, report: Report) -> None:
         result = _train(config, rows, Progress(report))
     if rows:
         overlap.write(rows.train, config)
-    if mirror := config.section["export"]["mirror"]:
-        storage.copy(f"{config.output_uri}/{training_options.artifact_kind(config.section)}", mirror, config)
     artifact = _publish(config, base, result, report, overlap.FILE if rows else None)
     report.metrics(result["metrics"])
     report.succeed(artifact)
@@ -97,6 +95,8 @@ def _publish(
         "metrics": result["metrics"],
     }
     model_card.write(config, kind, lineage)
+    if mirror := config.section["export"]["mirror"]:
+        storage.copy(f"{config.output_uri}/{kind}", mirror, config)
     paths = [kind, "training.jsonl", *([digests] if digests else [])]
     return storage.publish(config, kind, paths, lineage)
 

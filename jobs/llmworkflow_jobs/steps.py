@@ -61,7 +61,7 @@ def _on_ray(function: Any, items: list[Any], step: Mapping[str, Any], batch_size
         fn_constructor_args=(function,),
         batch_size=batch_size,
         batch_format="pyarrow",
-        ray_remote_args_fn=lambda: {"max_restarts": _RESTARTS},
+        max_restarts=_RESTARTS,
         **resources(step),
     )
     made: list[Any] = [None] * len(items)
