@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from llmworkflow.api import names
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -16,7 +15,6 @@ from llmworkflow.core.actions import Action, CreateChild, DeleteChild
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.core.plan import plan
 from llmworkflow.core.report import parse_report
-from llmworkflow.core.revision import digest
 from llmworkflow.job_code import code_digest, job_code
 from llmworkflow.render.manifests import render
 from llmworkflow.render.settings import Settings
@@ -66,31 +64,28 @@ def report_of(work: JsonObject, state: str, kind: str = "rows") -> JsonObject:
 
 
 @dataclass(frozen=True)
-class Copy:
-    """What one workflow consists of."""
-
-    status: JsonObject
-    jobs: list[JsonObject]
-    reports: list[JsonObject]  # ConfigMaps
-
-
-@dataclass(frozen=True)
 class Blueprint:
     """A workflow with two running jobs. Names and uids in it are placeholders."""
 
-    text: str
-    action: CreateChild  # that made one of the jobs
+    status: str
+    actions: list[CreateChild]  # that made the jobs
 
-    def copy(self, name: str, uid: str) -> Copy:
-        """The same for another workflow; uids of children are put into the status once they are known."""
-        text = self.text.replace(PLACEHOLDER, name).replace(_UID.format(0), uid)
-        text = text.replace(digest(_UID.format(0))[:8], digest(uid)[:8])  # in the names of companions
-        return Copy(**json.loads(text))
+    def status_of(self, name: str, uid: str) -> JsonObject:
+        """The status of another workflow; uids of children are put into it once they are known."""
+        found: JsonObject = json.loads(self.status.replace(PLACEHOLDER, name).replace(_UID.format(0), uid))
+        return found
 
-    def shared(self, created: JsonObject) -> list[JsonObject]:
-        """What all stages of a workflow share, which the operator made before the first of them."""
-        manifests = render(parse_workflow(created), self.action, Settings(), job_code())
-        return [item for item in manifests if names.LABEL_STAGE not in item["metadata"]["labels"]]
+    def manifests_of(self, created: JsonObject) -> list[JsonObject]:
+        """What the operator made for a workflow: the jobs, and beside them all else with what they have reported."""
+        workflow, found = parse_workflow(created), dict[tuple[str, str], JsonObject]()
+        for action in self.actions:
+            own = replace(action, name=action.name.replace(PLACEHOLDER, workflow.metadata.name))
+            for manifest in render(workflow, own, Settings(), job_code()):
+                found[manifest["kind"], manifest["metadata"]["name"]] = manifest
+            work = _work(action.work.stage, action.work.revision, workflow.metadata.uid)
+            report = found["ConfigMap", report_name(workflow, action.work.stage)]
+            report["data"] = {"report.json": json.dumps(report_of(work, "Running"))}
+        return list(found.values())
 
 
 def make_blueprint() -> Blueprint:
@@ -99,14 +94,10 @@ def make_blueprint() -> Blueprint:
     rehearsal.settle()
     rehearsal.succeed("tune")
     rehearsal.settle()
-    working = [stage for stage in rehearsal.status.stages if stage.child]
-    reports = [_config_map(rehearsal, stage.name, stage.revision or "") for stage in working]
-    content: JsonObject = {
-        "status": rehearsal.status.model_dump(by_alias=True, mode="json", exclude_none=True),
-        "jobs": [rehearsal.manifests[stage.child.name] for stage in working if stage.child],
-        "reports": reports,
-    }
-    return Blueprint(json.dumps(content), rehearsal.actions[-1])
+    at_work = {stage.child.name for stage in rehearsal.status.stages if stage.child}
+    status = rehearsal.status.model_dump(by_alias=True, mode="json", exclude_none=True)
+    actions = [action for action in rehearsal.actions if action.name in at_work]
+    return Blueprint(json.dumps(status), actions)
 
 
 @dataclass
@@ -116,7 +107,6 @@ class _Rehearsal:
     workflow: LLMWorkflow
     status: LLMWorkflowStatus = field(default_factory=LLMWorkflowStatus)
     children: dict[str, ChildSeen] = field(default_factory=dict)
-    manifests: dict[str, JsonObject] = field(default_factory=dict)
     actions: list[CreateChild] = field(default_factory=list)
 
     def settle(self) -> None:
@@ -140,10 +130,8 @@ class _Rehearsal:
     def _carry_out(self, action: Action) -> None:
         match action:
             case CreateChild():
-                manifest = render(self.workflow, action, Settings(), job_code())[-1]
-                self.manifests[action.name] = manifest
                 self.actions.append(action)
-                self.children[action.name] = _running(action, _UID.format(len(self.manifests)))
+                self.children[action.name] = _running(action, _UID.format(len(self.actions)))
             case DeleteChild():
                 del self.children[action.name]
 
@@ -163,12 +151,5 @@ def _placeholder() -> LLMWorkflow:
     return parse_workflow(manifest)
 
 
-def _config_map(rehearsal: _Rehearsal, stage: str, revision: str) -> JsonObject:
-    name = report_name(rehearsal.workflow, stage)
-    data = {"report.json": json.dumps(report_of(_work(stage, revision), "Running"))}
-    metadata = {"name": name, "namespace": NAMESPACE}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _work(stage: str, revision: str) -> dict[str, Any]:
-    return {"workflow": _UID.format(0), "stage": stage, "revision": revision, "attempt": 1}
+def _work(stage: str, revision: str, uid: str = _UID.format(0)) -> dict[str, Any]:
+    return {"workflow": uid, "stage": stage, "revision": revision, "attempt": 1}

@@ -36,7 +36,9 @@ async def populate(api: Api, people: People, blueprint: Blueprint, count: int) -
 
 async def add_foreign_jobs(api: Api, blueprint: Blueprint, count: int) -> None:
     """Make RayJobs as large as ours that belong to nobody here."""
-    job = blueprint.copy("foreign", "-").jobs[0]
+    workflow = workflow_of("foreign")
+    workflow["metadata"]["uid"] = "-"
+    job = blueprint.manifests_of(workflow)[-1]
     for number in range(count // 500):
         named = ({"name": f"foreign-{number}-{index}", "namespace": FOREIGN} for index in range(500))
         await _all(_run(api, {**job, "metadata": metadata}) for metadata in named)
@@ -121,14 +123,17 @@ class StandIn:
 
 async def _make(api: Api, people: People, blueprint: Blueprint, name: str) -> None:
     workflow = await asyncio.to_thread(people.create, workflow_of(name))
-    copy = blueprint.copy(name, workflow["metadata"]["uid"])
-    for companion in [*copy.reports, *blueprint.shared(workflow)]:
-        await api.create(companion)
-    uids = {job["metadata"]["name"]: await _run(api, job) for job in copy.jobs}
-    for stage in copy.status["stages"]:
+    uids = {}
+    for manifest in blueprint.manifests_of(workflow):
+        if manifest["kind"] == RAY_JOB.kind:
+            uids[manifest["metadata"]["name"]] = await _run(api, manifest)
+        else:
+            await api.create(manifest)
+    status = blueprint.status_of(name, workflow["metadata"]["uid"])
+    for stage in status["stages"]:
         if stage.get("child"):
             stage["child"]["uid"] = uids[stage["child"]["name"]]
-    await api.replace_status(LLM_WORKFLOW, {**workflow, "status": copy.status})
+    await api.replace_status(LLM_WORKFLOW, {**workflow, "status": status})
 
 
 async def _run(api: Api, job: JsonObject) -> str:
