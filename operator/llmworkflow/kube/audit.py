@@ -11,9 +11,10 @@ from llmworkflow.kube.client import METADATA, Api
 from llmworkflow.kube.companions import Place
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.resources import CONFIG_MAP, NETWORK_POLICY, ROLE, ROLE_BINDING, Resource
-from llmworkflow.kube.watch import PAGE, SELECTOR
+from llmworkflow.kube.watch import SELECTOR
 from llmworkflow.render.stage_context import ACCOUNT, CLOSED, endpoint_purpose, name_beside, report_purpose
 
+PAGE = 500
 SETTLE_SECONDS = 5.0  # after which other watches that were lost are back, too
 _ENDED = (ChildPhase.SUCCEEDED, ChildPhase.FAILED)
 

@@ -20,7 +20,7 @@ from llmworkflow.kube.resources import Resource
 
 # The server sends these alone, so that the RayJobs of others cost nothing here.
 SELECTOR = f"{LABEL_MANAGED_BY}={MANAGER}"
-PAGE = 500
+PAGE = 100  # children of 20 KB each: more of them at a time is memory that never comes back
 RETRY_SECONDS, ABSENT_SECONDS = 2.0, 10.0
 
 logger = logging.getLogger(__name__)
