@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -25,10 +26,13 @@ class Timeline:
     created: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
 
-    def gaps(self) -> list[float]:
-        """From the end of each job to the creation of the child after it."""
-        births = sorted(self.created.values())
-        return [min(born for born in births if born > end) - end for end in sorted(self.done.values())]
+    def gaps(self, prefix: str = "") -> list[float]:
+        """From the end of each job to the creation of the child after it, of children with such names.
+
+        Nothing where the next child was there before KubeRay said that the job is complete.
+        """
+        born = sorted((time, name) for name, time in self.created.items() if name.startswith(prefix))
+        return [max(0.0, next_ - self.done.get(name, next_)) for (_, name), (next_, _) in pairwise(born)]
 
 
 @contextmanager
