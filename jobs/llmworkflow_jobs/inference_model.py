@@ -10,7 +10,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import hub, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.model import BaseModel
@@ -21,7 +21,6 @@ LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 ADAPTER = "adapter"
 MODEL = "model"
 
-_HUB = "hf://"
 # By this file PEFT, and everyone else, knows a folder for an adapter.
 _SETTINGS = "adapter_config.json"
 
@@ -180,8 +179,8 @@ def on_base(config: JobConfig, folder: str, adapter: Adapter | None = None) -> I
     One of the hub is loaded by name and commit, as engines may run on machines that lack the folder.
     """
     source = config.model["source"]
-    if source.startswith(_HUB):
-        return InferenceModel(source.removeprefix(_HUB), folder, Path(folder).name, adapter)
+    if source.startswith(hub.SCHEME):
+        return InferenceModel(source.removeprefix(hub.SCHEME), folder, Path(folder).name, adapter)
     return InferenceModel(folder, folder, adapter=adapter, address=source)
 
 

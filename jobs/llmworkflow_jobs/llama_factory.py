@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmworkflow_jobs import checkpoints, llama_factory_config, model, overlay, storage, training_result
+from llmworkflow_jobs import checkpoints, hub, llama_factory_config, model, overlay, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import TrainingRows
@@ -181,7 +181,7 @@ def _save(output: Path, base: str, config: JobConfig) -> None:
         for name in _ADAPTER:
             shutil.copy(output / name, folder)
         settings = json.loads((folder / _ADAPTER[0]).read_text())
-        settings["base_model_name_or_path"] = config.model["source"].removeprefix("hf://")
+        settings["base_model_name_or_path"] = config.model["source"].removeprefix(hub.SCHEME)
         (folder / _ADAPTER[0]).write_text(json.dumps(settings, indent=2))
     else:
         shutil.copytree(output, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))

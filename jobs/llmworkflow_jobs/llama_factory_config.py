@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import hub, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 def check(config: JobConfig) -> None:
     """Raise OptionInvalid where the YAML contradicts the resource, or asks for what this engine does not do here."""
     own, section = config.section["config"], config.section
-    source = config.model["source"].removeprefix("hf://")
+    source = config.model["source"].removeprefix(hub.SCHEME)
     named = own.get("model_name_or_path", source)
     if named != source:
         raise JobError(

@@ -10,13 +10,11 @@ from typing import Any
 
 from pyarrow import fs
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import hub, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.prompt import ending_with
 from llmworkflow_jobs.report import Report
-
-_HUB = "hf://"
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def source_digest(config: JobConfig) -> str:
 def local_folder(config: JobConfig) -> str:
     """Local folder of the base model, with a config.json in it; fetched where it is not local yet."""
     source = config.model["source"]
-    folder = _from_hub(config) if source.startswith(_HUB) else storage.local_path(source, config)
+    folder = _from_hub(config) if source.startswith(hub.SCHEME) else storage.local_path(source, config)
     if not os.path.isdir(folder):
         raise JobError("FileNotFound", f"model.source {source} does not exist (read as {folder})")
     if not os.path.isfile(os.path.join(folder, "config.json")):
@@ -144,24 +142,19 @@ def _generation_config(folder: str) -> dict[str, Any]:
 
 
 def _digest(source: str, folder: str) -> str:
-    if source.startswith(_HUB):
+    if source.startswith(hub.SCHEME):
         return f"commit:{os.path.basename(folder)}"  # the hub's cache names the folder of a snapshot by its commit
     return storage.tree_digest(fs.LocalFileSystem(), folder)
 
 
 def _from_hub(config: JobConfig) -> str:
     """Snapshot of a model of the Hugging Face hub, downloaded unless the cache has it."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     source, revision = config.model["source"], config.model.get("revision")
-    try:
-        return str(snapshot_download(source.removeprefix(_HUB), revision=revision))
-    except LocalEntryNotFoundError as error:
-        raise JobError(
-            "StorageError", f"the hub cannot be reached for {source}: {error}", retryable=True
-        ) from error
-    except HfHubHTTPError as error:
-        raise JobError(
+    return hub.snapshot(
+        source.removeprefix(hub.SCHEME),
+        source,
+        lambda error: JobError(
             "ModelInvalid", f"{source}, revision {revision}: {error}; check name and token"
-        ) from error
+        ),
+        revision=revision,
+    )

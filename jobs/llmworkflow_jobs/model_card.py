@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmworkflow_jobs import storage
+from llmworkflow_jobs import hub, storage
 from llmworkflow_jobs.config import JobConfig
 
 FILE = "README.md"
 
-_HUB = "hf://"
 _LIBRARIES = {"adapter": "peft", "model": "transformers"}
 _METHODS = {"lora": "LoRA", "qlora": "QLoRA", "full": "all weights"}
 _OPTIONS = ("lora", "training", "preference")
@@ -50,7 +49,7 @@ def _head(config: JobConfig, kind: str, source: str) -> Iterator[str]:
     """What the hub reads, as YAML; JSON is YAML."""
     objective = config.section["objective"]
     fields = {
-        "base_model": source.removeprefix(_HUB),
+        "base_model": source.removeprefix(hub.SCHEME),
         "library_name": _LIBRARIES[kind],
         "license": "unknown",
         "tags": ["llmworkflow", config.section["method"], objective],

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from llmworkflow_jobs import checkpoints, model, storage
+from llmworkflow_jobs import checkpoints, hub, model, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.training_options import artifact_kind
 
@@ -41,7 +41,7 @@ def model_config(config: JobConfig, folder: str) -> PretrainedConfig:
 
 def _save_adapter(trained: PeftModel, folder: Path, config: JobConfig) -> None:
     # The folder that this worker read the base from means nothing to others.
-    trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix("hf://")
+    trained.peft_config["default"].base_model_name_or_path = config.model["source"].removeprefix(hub.SCHEME)
     trained.save_pretrained(folder, save_embedding_layers=False)
 
 
