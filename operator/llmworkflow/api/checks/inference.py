@@ -16,7 +16,6 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             yield from _model_unused(path, stage.batch)
             yield from _not_served(path, stage.batch, workflow)
             yield from _cannot_be_scored(path, stage.batch)
-            yield from _another_engine(path, stage.batch)
             yield from _cannot_be_seen(path, stage.batch)
 
 
@@ -61,16 +60,6 @@ def _not_served(path: Path, batch: Batch, workflow: LLMWorkflow) -> Iterator[Pro
 def _cannot_be_scored(path: Path, batch: Batch) -> Iterator[Problem]:
     if batch.task == "embed" and batch.evaluate:
         yield Problem((*path, "evaluate"), "a vector is no answer that a metric compares", "remove evaluate")
-
-
-def _another_engine(path: Path, batch: Batch) -> Iterator[Problem]:
-    if batch.engine != "vllm":
-        yield Problem(
-            (*path, "engine"),
-            "rows are answered by vllm alone",
-            "use vllm, or ask an endpoint of the other engine by task http",
-            value=batch.engine,
-        )
 
 
 def _cannot_be_seen(path: Path, batch: Batch) -> Iterator[Problem]:

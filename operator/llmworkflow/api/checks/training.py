@@ -16,7 +16,6 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             if stage.fine_tune.engine == "trl":  # the other one has its own arguments
                 yield from _uneven_batch(path, stage.fine_tune)
             yield from _no_best(path, stage.fine_tune)
-            yield from _sharded(path, stage.fine_tune)
             yield from _elastic_in_queue(path, stage, workflow)
             yield from _needs_accelerator(path, stage, workflow)
 
@@ -54,15 +53,6 @@ def _no_best(path: Path, tune: FineTune) -> Iterator[Problem]:
             f"checkpoints, every {training.save_steps} steps, fall between evaluations, every {training.eval_steps}",
             "make saveSteps a multiple of evalSteps",
             value=True,
-        )
-
-
-def _sharded(path: Path, tune: FineTune) -> Iterator[Problem]:
-    if tune.training.distributed:
-        yield Problem(
-            (*path, "training", "distributed"),
-            "each worker holds the whole model here",
-            "leave it out; method qlora and training.gradientCheckpointing take less memory",
         )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem
+from llmworkflow.api.spec.batch import Batch
+from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.serve import Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
@@ -18,8 +20,32 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             value=retention.on_delete,
         )
     for position, stage in enumerate(workflow.spec.stages):
+        path: Path = ("spec", "stages", position)
+        if stage.fine_tune:
+            yield from _tuning((*path, "fineTune"), stage.fine_tune)
+        if stage.batch:
+            yield from _answering((*path, "batch"), stage.batch)
         if stage.serve:
-            yield from _serving(("spec", "stages", position, "serve"), stage.serve)
+            yield from _serving((*path, "serve"), stage.serve)
+
+
+def _tuning(path: Path, tune: FineTune) -> Iterator[Problem]:
+    if tune.training.distributed:
+        yield Problem(
+            (*path, "training", "distributed"),
+            "each worker holds the whole model here",
+            "leave it out; method qlora and training.gradientCheckpointing take less memory",
+        )
+
+
+def _answering(path: Path, batch: Batch) -> Iterator[Problem]:
+    if batch.engine != "vllm":
+        yield Problem(
+            (*path, "engine"),
+            "rows are answered by vllm alone",
+            "use vllm, or ask an endpoint of the other engine by task http",
+            value=batch.engine,
+        )
 
 
 def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
