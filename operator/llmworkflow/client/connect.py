@@ -35,10 +35,7 @@ class Connection:
 
 def kubeconfig_files() -> list[Path]:
     """The kubeconfigs of this user that say something: of $KUBECONFIG, else ~/.kube/config."""
-    named = os.environ.get(VARIABLE, "")
-    files = [Path(part).expanduser() for part in named.split(os.pathsep) if part] or [
-        DEFAULT_FILE.expanduser()
-    ]
+    files = _named_files() or [DEFAULT_FILE.expanduser()]
     return [path for path in files if path.is_file() and path.stat().st_size]
 
 
@@ -48,10 +45,15 @@ def refuse_absent() -> None:
     Raises:
         ClientError: $KUBECONFIG names files, and none of them exists.
     """
-    named = os.environ.get(VARIABLE, "")
-    files = [Path(part).expanduser() for part in named.split(os.pathsep) if part]
+    files = _named_files()
     if files and not any(path.exists() for path in files):
+        named = os.environ[VARIABLE]
         raise ClientError(f"${VARIABLE} is {named}, where no file is: correct it, or unset it")
+
+
+def _named_files() -> list[Path]:
+    named = os.environ.get(VARIABLE, "")
+    return [Path(part).expanduser() for part in named.split(os.pathsep) if part]
 
 
 def in_pod() -> bool:

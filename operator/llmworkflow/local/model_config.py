@@ -14,20 +14,11 @@ def read_config(home: WorkflowHome, workflow: LLMWorkflow, source: str) -> JsonO
     Raises:
         LocalError: there is none, or its place cannot be reached.
     """
-    from llmworkflow.local.storage import (
-        no_work,
-        storage_uri,
-        use_storage,
-    )  # pyarrow takes a moment to import
-    from llmworkflow.render.stage_config import stage_config
-    from llmworkflow_jobs import config as job_config
+    from llmworkflow.local.storage import config_of  # pyarrow takes a moment to import
     from llmworkflow_jobs import storage
     from llmworkflow_jobs.errors import JobError
 
-    use_storage(home, workflow)
-    config = job_config.parse(
-        stage_config(workflow, no_work(workflow.spec.stages[0]), storage_uri(home, workflow))
-    )
+    config = config_of(home, workflow)
     try:
         filesystem, path = storage.open_uri(f"{source}/config.json", config)
         with filesystem.open_input_stream(path) as stream:

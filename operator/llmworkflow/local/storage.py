@@ -65,7 +65,7 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
         LocalError: the storage cannot be read or changed, or belongs to another workflow.
     """
     workflow = home.load()
-    config = _config(home, workflow)
+    config = config_of(home, workflow)
     try:
         # Before the status is read, which names an attempt before it begins: so what runs is never unknown to it.
         found = stored.folders(config)
@@ -86,7 +86,7 @@ def models(home: WorkflowHome) -> list[TunedModel]:
         LocalError: the storage cannot be read, or belongs to another workflow.
     """
     workflow = home.load()
-    config = _config(home, workflow)
+    config = config_of(home, workflow)
     try:
         found = [
             Manifest(_key(folder), _uri(config, folder), folder.digest, folder.manifest)
@@ -98,7 +98,7 @@ def models(home: WorkflowHome) -> list[TunedModel]:
     return of_storage(workflow, home.status(), found)
 
 
-def _config(home: WorkflowHome, workflow: LLMWorkflow) -> JobConfig:
+def config_of(home: WorkflowHome, workflow: LLMWorkflow) -> JobConfig:
     """The part of a job's configuration that is about the storage."""
     use_storage(home, workflow)
     stage = workflow.spec.stages[0]
