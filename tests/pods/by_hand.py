@@ -33,10 +33,4 @@ def delete(pods: Pods, namespace: str, children: Iterable[dict[str, Any]]) -> No
 def _copy(child: dict[str, Any]) -> dict[str, Any]:
     """A child that no operator knows."""
     name = f"{PREFIX}-{child['metadata']['labels']['llmworkflow.io/stage']}"
-    spec = {**child["spec"], "shutdownAfterJobFinishes": True} if child["kind"] == "RayJob" else child["spec"]
-    return {
-        "apiVersion": child["apiVersion"],
-        "kind": child["kind"],
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return {part: child[part] for part in ("apiVersion", "kind", "spec")} | {"metadata": {"name": name}}

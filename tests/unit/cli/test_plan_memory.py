@@ -13,21 +13,11 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.unit.core.shapes import QWEN_7B
 
 from llmworkflow.cli.main import main
 
 SOURCE = "hf://Qwen/Qwen2.5-7B-Instruct"
-QWEN_7B: dict[str, Any] = {
-    "model_type": "qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "max_position_embeddings": 32768,
-    "torch_dtype": "bfloat16",
-}
 Plan = Callable[..., list[str]]
 
 

@@ -17,18 +17,8 @@ from llmworkflow.core.memory import (
     shape_of,
 )
 
-QWEN_7B: dict[str, Any] = {  # Qwen/Qwen2.5-7B-Instruct, as published
-    "model_type": "qwen2",
-    "hidden_size": 3584,
-    "intermediate_size": 18944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "vocab_size": 152064,
-    "max_position_embeddings": 32768,
-    "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-}
+from .shapes import QWEN_7B
+
 QWEN_HALF = QWEN_7B | {
     "hidden_size": 896,
     "intermediate_size": 4864,
