@@ -1,14 +1,15 @@
-"""What was deleted beside children while nobody watched: looked for by name, without its content."""
+"""What is there beside children, and what was deleted while nobody watched: by name, without its content."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from llmworkflow.core.observation import ChildPhase
+from llmworkflow.kube.applied import Applied
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.children import ChildRecord
 from llmworkflow.kube.client import METADATA, Api
-from llmworkflow.kube.companions import Place
+from llmworkflow.kube.companions import COMPANIONS, Place
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.resources import CONFIG_MAP, NETWORK_POLICY, ROLE, ROLE_BINDING, Resource
 from llmworkflow.kube.watch import SELECTOR
@@ -28,6 +29,7 @@ class Audit:
         self,
         api: Api,
         cache: Cache,
+        applied: Applied,
         namespaces: Sequence[str],
         gone: Callable[[Place, Key], None],
         closed: bool,
@@ -35,6 +37,7 @@ class Audit:
         """`closed`: whether each workflow has a NetworkPolicy."""
         self._api = api
         self._cache = cache
+        self._applied = applied
         self._namespaces = namespaces
         self._gone = gone
         self._closed = closed
@@ -59,7 +62,7 @@ class Audit:
     async def look(self) -> None:
         """Do it now."""
         for namespace in self._namespaces:
-            for resource in (CONFIG_MAP, ROLE, ROLE_BINDING, NETWORK_POLICY):
+            for resource in COMPANIONS:
                 await self._compare(resource, namespace)
 
     async def _compare(self, resource: Resource, namespace: str) -> None:
@@ -71,17 +74,19 @@ class Audit:
                         self._gone((kind, child.namespace, name), child.key)
 
     async def _there(self, resource: Resource, namespace: str) -> set[tuple[str, str]]:
-        """Namespaces and names of what is ours."""
+        """Namespaces and names of what is ours; what it was rendered to is known from then on."""
         found: set[tuple[str, str]] = set()
         query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
-        while True:
-            page = await self._api.list(resource, namespace, accept=METADATA.format("List"), **query)
-            found |= {
-                (item["metadata"]["namespace"], item["metadata"]["name"]) for item in page["items"] or ()
-            }
-            query["continue"] = page["metadata"].get("continue", "")
-            if not query["continue"]:
-                return found
+        with self._applied.listing() as take_over:
+            while True:
+                page = await self._api.list(resource, namespace, accept=METADATA.format("List"), **query)
+                for item in page["items"] or ():
+                    metadata = item["metadata"]
+                    found.add((metadata["namespace"], metadata["name"]))
+                    take_over((resource.kind, metadata["namespace"], metadata["name"]), metadata)
+                query["continue"] = page["metadata"].get("continue", "")
+                if not query["continue"]:
+                    return found
 
     def _beside(self, child: ChildRecord) -> Iterator[tuple[str, str]]:
         """Kind and name of what has to be there for as long as a child is."""

@@ -5,29 +5,28 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.names import ANNOTATION_CLUSTER, ANNOTATION_SPEC_HASH
+from llmworkflow.api.names import ANNOTATION_CLUSTER
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild
 from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
+from llmworkflow.kube.applied import Applied, hash_of, place_of
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import METADATA, Api
-from llmworkflow.kube.companions import Place
 from llmworkflow.kube.diagnose import of_refusal
 from llmworkflow.kube.errors import AgainError, ApiError, RefusedError
 from llmworkflow.kube.resources import BY_KIND, CHILDREN, CONFIG_MAP, RAY_SERVICE
 
 _REFUSALS = (403, 422)  # by a quota, a policy, or for want of a right
-_REMEMBERED = 20_000  # companions that are known to be there; more workflows than that cost reads
 
 
 class Executor:
     """Writes to the cluster."""
 
-    def __init__(self, api: Api, cache: Cache) -> None:
+    def __init__(self, api: Api, cache: Cache, applied: Applied) -> None:
         self._api = api
         self._cache = cache
-        self._applied: dict[Place, str] = {}  # spec hashes
+        self._applied = applied
         self._refused: dict[str, dict[str, Refused]] = {}  # by namespace and name of the child
 
     def refused(self, namespace: str) -> Mapping[str, Refused]:
@@ -67,13 +66,6 @@ class Executor:
         refused.pop(action.name, None)
         if not refused:
             self._refused.pop(namespace, None)
-
-    def forget(self, place: Place | None = None) -> None:
-        """A companion was deleted by somebody; or, without a place, any may have been."""
-        if place is None:
-            self._applied.clear()
-        else:
-            self._applied.pop(place, None)
 
     async def restore(self, manifests: Sequence[JsonObject], mounted: Collection[str]) -> None:
         """Make the companions of a living child anew where they are not there: of the immutable, those it mounts."""
@@ -133,22 +125,16 @@ class Executor:
 
         For a fresh run the report is emptied: a run of the same attempt may have left its own.
         """
-        unknown = [
-            item
-            for item in companions
-            if self._applied.get(_place_of(item)) != _hash_of(item) or (fresh and _is_report(item))
-        ]
+        unknown = [item for item in companions if not self._applied.has(item) or (fresh and _is_report(item))]
         for companion, live in zip(unknown, await asyncio.gather(*map(self._get, unknown)), strict=True):
             await self._bring_about(companion, live)
             if fresh and live and live.get("data") and _is_report(companion):
                 described = companion["metadata"]
                 await self._api.merge(CONFIG_MAP, described["namespace"], described["name"], {"data": None})
-            if len(self._applied) >= _REMEMBERED:
-                self._applied.clear()
-            self._applied[_place_of(companion)] = str(_hash_of(companion))
+            self._applied.note(companion)
 
     async def _bring_about(self, companion: JsonObject, live: JsonObject | None) -> None:
-        if live and _hash_of(live) == _hash_of(companion):
+        if live and hash_of(live) == hash_of(companion):
             return
         if live and companion.get("immutable"):
             described = live["metadata"]
@@ -162,20 +148,10 @@ class Executor:
             raise AgainError(f"{error}: the API server does not know yet what was just written") from error
 
     async def _get(self, companion: JsonObject) -> JsonObject | None:
-        kind, namespace, name = _place_of(companion)
+        kind, namespace, name = place_of(companion)
         if companion.get("immutable"):  # long, and told apart by what its metadata says
             return await self._api.get(BY_KIND[kind], namespace, name, METADATA.format(""))
         return await self._api.get(BY_KIND[kind], namespace, name)
-
-
-def _place_of(companion: JsonObject) -> Place:
-    return companion["kind"], companion["metadata"]["namespace"], companion["metadata"]["name"]
-
-
-def _hash_of(live: JsonObject) -> str | None:
-    annotations = live["metadata"].get("annotations") or {}
-    found: str | None = annotations.get(ANNOTATION_SPEC_HASH)
-    return found
 
 
 def _same_cluster(live: JsonObject, child: JsonObject) -> bool:

@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient
 
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.kube import metrics
+from llmworkflow.kube.applied import Applied
 from llmworkflow.kube.audit import Audit
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api, connect
@@ -52,10 +53,11 @@ class Operator:
         )
         api = Api(connection, may_write=lambda: self._leadership.leading)
         self._reports = Reports(api)
-        self._executor = Executor(api, self._cache)
-        self._upkeep = Upkeep(api, self._cache, self._executor)
+        self._applied = Applied()
+        executor = Executor(api, self._cache, self._applied)
+        self._upkeep = Upkeep(api, self._cache, executor, self._applied)
         observer = Observer(api, self._cache, self._reports, settings, session)
-        self._reconciler = Reconciler(api, observer, self._executor, self._upkeep, settings)
+        self._reconciler = Reconciler(api, observer, executor, self._upkeep, settings)
         self._queue = WorkQueue(
             self._reconciler, _failed, workers=settings.workers, resync=settings.resync_seconds
         )
@@ -70,7 +72,7 @@ class Operator:
             for namespace in settings.namespaces or [""]
         ]
         closed = settings.jobs.network_policy
-        self._audit = Audit(api, self._cache, settings.namespaces or [""], self._gone, closed)
+        self._audit = Audit(api, self._cache, self._applied, settings.namespaces or [""], self._gone, closed)
         registry = make_registry(self._queue.add, self._reconciler.wrote)
         self._workflows = WorkflowWatch(api, registry, settings.namespaces)
         self._health = Health(lambda: self._queue.age, self._missing, self._role)
@@ -112,7 +114,7 @@ class Operator:
             self._queue.add(key, due_in)
 
     def _missed(self) -> None:
-        self._executor.forget()
+        self._applied.forget()
         self._reports.all_changed()
         self._audit.due()
 

@@ -10,6 +10,7 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Action, CreateChild, Plan
 from llmworkflow.core.observation import Observed
 from llmworkflow.core.plan import living
+from llmworkflow.kube.applied import Applied
 from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.companions import Place
@@ -25,16 +26,17 @@ logger = logging.getLogger(__name__)
 class Upkeep:
     """Remembers which workflows lack something or have something left, until there is time for them."""
 
-    def __init__(self, api: Api, cache: Cache, executor: Executor) -> None:
+    def __init__(self, api: Api, cache: Cache, executor: Executor, applied: Applied) -> None:
         self._api = api
         self._cache = cache
         self._executor = executor
+        self._applied = applied
         self._lacking: set[Key] = set()
         self._littered: set[Key] = set()
 
     def gone(self, place: Place, key: Key) -> None:
         """A companion of a workflow was deleted."""
-        self._executor.forget(place)
+        self._applied.forget(place)
         self._lacking.add(key)
 
     def acted(self, key: Key, actions: Iterable[Action]) -> None:

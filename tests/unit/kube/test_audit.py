@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llmworkflow.kube.applied import Applied
 from llmworkflow.kube.audit import Audit
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.children import record_of
@@ -29,7 +30,7 @@ async def found_gone(
     for child in children:
         cache.put(record_of(child), 0.0)
     api = FakeApi(*({"kind": kind, "metadata": metadata(name)} for kind, name in there))
-    audit = Audit(api, cache, [""], lambda place, _: gone.add(place), closed)  # type: ignore[arg-type]
+    audit = Audit(api, cache, Applied(), [""], lambda place, _: gone.add(place), closed)  # type: ignore[arg-type]
     await audit.look()
     assert {namespace for _, namespace, _ in gone} <= {"team"}
     return {(kind, name) for kind, _, name in gone}
@@ -54,3 +55,11 @@ async def test_an_endpoint_lets_clients_in_where_it_is_closed() -> None:
     endpoint = ("NetworkPolicy", companion_name(a_workflow(), "tune-endpoint"))
     assert await found_gone(rayservice(), there=set()) == {CLOSED, endpoint}
     assert await found_gone(rayservice(), there=set(), closed=False) == set()
+
+
+async def test_what_is_there_need_not_be_asked_for_again() -> None:
+    code: dict[str, Any] = {"kind": "ConfigMap", "metadata": metadata("code")}
+    code["metadata"]["annotations"] = {"llmworkflow.io/spec-hash": "h1"}
+    applied = Applied()
+    await Audit(FakeApi(code), Cache(), applied, [""], lambda *_: None, closed=True).look()  # type: ignore[arg-type]
+    assert applied.has(code)

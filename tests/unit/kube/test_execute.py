@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llmworkflow.core.actions import ApplyService, CreateChild, DeleteChild, Work
+from llmworkflow.kube.applied import Applied
 from llmworkflow.kube.cache import Cache
 from llmworkflow.kube.errors import AgainError, ApiError, RefusedError
 from llmworkflow.kube.execute import Executor
@@ -29,9 +30,9 @@ def manifests(spec_hash: str = "h1") -> list[dict[str, Any]]:
     return [code, config_map("report", spec_hash), rayjob()]
 
 
-def executor(api: FakeApi) -> tuple[Executor, Cache]:
+def executor(api: FakeApi, applied: Applied | None = None) -> tuple[Executor, Cache]:
     cache = Cache()
-    return Executor(api, cache), cache  # type: ignore[arg-type]
+    return Executor(api, cache, applied or Applied()), cache  # type: ignore[arg-type]
 
 
 async def test_companions_come_before_the_child_which_is_known_at_once() -> None:
@@ -181,14 +182,14 @@ async def test_role_that_is_not_known_yet_is_waited_for() -> None:
 
 
 async def test_companion_that_somebody_deleted_is_made_anew() -> None:
-    api = FakeApi()
-    acts, _ = executor(api)
+    api, applied = FakeApi(), Applied()
+    acts, _ = executor(api, applied)
     await acts.carry_out("team", CREATE, manifests())
     api.objects.clear()
     api.writes.clear()
     await acts.restore(manifests(), mounted=["code"])
     assert api.writes == [], "nobody said that anything is gone"
-    acts.forget(("ConfigMap", "team", "code"))
+    applied.forget(("ConfigMap", "team", "code"))
     await acts.restore(manifests(), mounted=["code"])
     assert api.writes == ["create ConfigMap code"]
 
@@ -201,10 +202,10 @@ async def test_of_immutable_companions_only_those_are_made_anew_that_the_child_m
 
 
 async def test_after_a_time_without_a_watch_everything_is_looked_at_again() -> None:
-    api = FakeApi()
-    acts, _ = executor(api)
+    api, applied = FakeApi(), Applied()
+    acts, _ = executor(api, applied)
     await acts.carry_out("team", CREATE, manifests())
     api.objects.clear()
-    acts.forget()
+    applied.forget()
     await acts.restore(manifests(), mounted=["code"])
     assert {name for _, name in api.objects} == {"code", "report"}
