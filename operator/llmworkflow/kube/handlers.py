@@ -7,9 +7,11 @@ import kopf
 
 from llmworkflow.api.spec.workflow import GROUP, PLURAL, VERSION
 from llmworkflow.kube.cache import Key
+from llmworkflow.kube.login import login
 
 # A watch is ended in order by the server before the client takes it for dead: one that went silent is noticed.
 SERVER_TIMEOUT, CLIENT_TIMEOUT, CONNECT_TIMEOUT = 600, 660, 30
+PAGE = 500  # workflows of a list at a time, a few KB of metadata each
 
 
 class Patience:
@@ -25,7 +27,7 @@ class Patience:
 def make_registry(add: Callable[[Key], None], is_own: Callable[[Key, str], bool]) -> kopf.OperatorRegistry:
     """The handlers. Only on.event: whatever else Kopf has leaves finalizers or annotations on the resource."""
     registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(kopf.login_via_client)
+    kopf.on.login(registry=registry)(login)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def changed(namespace: str | None, name: str, meta: kopf.Meta, type: str | None, **_: Any) -> None:  # noqa: A002
@@ -44,6 +46,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.posting.loggers = False
     settings.networking.error_backoffs = Patience()
     settings.persistence.diffbase_storage = _NoDiffs()
+    settings.watching.chunk_size = PAGE
     settings.watching.server_timeout = SERVER_TIMEOUT
     settings.watching.client_timeout = CLIENT_TIMEOUT
     settings.watching.connect_timeout = CONNECT_TIMEOUT

@@ -1,0 +1,44 @@
+"""How Kopf asks the API server: for the metadata of workflows alone, as whoever looks at one reads it anew."""
+
+from typing import Any
+
+import aiohttp
+import kopf
+
+from llmworkflow.api.spec.workflow import PLURAL
+from llmworkflow.kube.client import METADATA
+
+
+async def login(**known: Any) -> kopf.AiohttpSession:
+    """A session with the credentials that the Kubernetes client finds.
+
+    Raises:
+        kopf.LoginError: there are none.
+    """
+    found = kopf.login_via_client(**known)
+    if found is None:
+        raise kopf.LoginError("the package kubernetes is missing")
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+        headers=found.as_http_headers(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+        middlewares=[metadata_alone],
+    )
+    return kopf.AiohttpSession(
+        server=found.server,
+        priority=found.priority,
+        default_namespace=found.default_namespace,
+        expiration=found.expiration,
+        aiohttp_session=session,
+    )
+
+
+async def metadata_alone(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Ask for no content where workflows are listed or watched; for all else as Kopf does."""
+    if request.url.path.endswith(f"/{PLURAL}"):
+        form = "" if "watch" in request.url.query else "List"
+        request.headers["Accept"] = METADATA.format(form)
+    return await handler(request)

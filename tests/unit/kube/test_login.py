@@ -1,0 +1,34 @@
+"""Kopf gets the metadata of workflows alone, where it lists them and where it watches them."""
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from llmworkflow.kube.login import metadata_alone
+
+PARTIAL = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?limit=500", PARTIAL.format("List")),
+        ("/apis/llmworkflow.io/v1alpha1/namespaces/team/llmworkflows", PARTIAL.format("List")),
+        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?watch=true", PARTIAL.format("")),
+        ("/apis/llmworkflow.io/v1alpha1", "*/*"),
+        ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "*/*"),
+    ],
+)
+async def test_what_is_asked_for(path: str, accept: str) -> None:
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept"])
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession(middlewares=[metadata_alone]) as session:
+        await session.get(server.make_url(path))
+    assert asked == [accept]
