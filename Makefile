@@ -23,6 +23,7 @@ test-long: setup ## Run the tests that train and serve several models one after 
 	pytest -m long
 
 e2e: setup ## Run real pods, on kind where a Docker engine runs, else on a cluster of programs built the first time
+	python -m tests.pods
 	pytest -rP tests/pods
 
 test-cluster: setup ## Run the tests on a real Kubernetes API with the real KubeRay, built the first time

@@ -35,6 +35,7 @@ NEEDS = {
 BUILD_SECONDS = 30 * 60
 STORE = CACHE / "images"
 
+SANDBOX = "sandbox"  # of the process that holds a pod's namespaces
 # The image that each one is built from.
 BASES = {"operator": "debian", "ray-cpu": "debian", "jobs": "ray-cpu"}
 # Images of one program, by the module that it is built from.

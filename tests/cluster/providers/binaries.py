@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.cluster import images, packages
+from tests.cluster import packages
 from tests.cluster.api import Api, condition, eventually
+from tests.cluster.binaries import built
 from tests.cluster.control_plane import ControlPlane, Network
+from tests.cluster.images import SANDBOX, STORE, build, reference, saved
 from tests.cluster.programs import Program
 
 from .accounting import close_accounts, open_accounts
@@ -29,6 +32,7 @@ NEEDS = {
     "conntrack": "conntrack",
     "ip": "iproute2",
 }
+PROGRAMS = ("etcd", "kubernetes", "coredns")
 _DOOR = Path(__file__).with_name("door.py")
 
 
@@ -38,6 +42,14 @@ class Binaries(Provider):
     name = "binaries"
     # Processors are not limited there, and two Ray clusters fit beside each other on two.
     values: ClassVar[dict[str, Any]] = {"jobs.head.cpu": "200m", "jobs.worker.cpu": "500m"}
+
+    @staticmethod
+    def prepare(images: Iterable[str]) -> None:
+        packages.need(NEEDS)
+        for module in PROGRAMS:
+            built(module)
+        for name in (SANDBOX, *images):
+            build(name)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -63,7 +75,7 @@ class Binaries(Provider):
         self.node = Node(self._folder, self._cell, self.kubeconfig, self._images())
         self._ending.callback(self.node.stop)
         self.node.start()
-        self.load("sandbox")
+        self.load(SANDBOX)
         self.node.join()
         with self.control_plane.http() as client:
             eventually(lambda: _ready(Api(client)), NODE_SECONDS, "the node is ready")
@@ -73,14 +85,14 @@ class Binaries(Provider):
         return self.control_plane.kubeconfig
 
     def load(self, name: str) -> None:
-        digest = images.build(name)
+        digest = build(name)
         if not self.node.has(digest):
-            with images.saved(name, self._folder) as archive:
-                self.node.load(images.reference(name), digest, archive)
+            with saved(name, self._folder) as archive:
+                self.node.load(reference(name), digest, archive)
 
     def _images(self) -> Path:
         """What the nodes of this machine keep for each other, which is this one's as long as its process lives."""
-        folder = images.STORE / "node"
+        folder = STORE / "node"
         folder.mkdir(parents=True, exist_ok=True)
         lock = self._ending.enter_context((folder / ".lock").open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)

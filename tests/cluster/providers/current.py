@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from .provider import Provider
@@ -19,6 +20,10 @@ class Current(Provider):
     kubeconfig = _KUBECONFIG
     values = {"jobs.head.cpu": "200m", "jobs.worker.cpu": "500m"}
 
+    @staticmethod
+    def prepare(images: Iterable[str]) -> None:
+        """Nothing: who owns the cluster has loaded its images."""
+
     def __init__(self, folder: Path) -> None:
         pass
 
@@ -26,7 +31,7 @@ class Current(Provider):
         assert self.kubeconfig.is_file(), f"{VARIABLE} names {self.kubeconfig}, which is no file"
 
     def load(self, name: str) -> None:
-        """Nothing: who owns the cluster has loaded its images."""
+        """Nothing, as above."""
 
     def delete(self) -> None:
         """Nothing: it was there before."""

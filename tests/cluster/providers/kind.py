@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
-from tests.cluster import images
-from tests.cluster.binaries import binary
+from tests.cluster.binaries import binary, built
+from tests.cluster.images import build, saved
 
 from .provider import Provider
 
@@ -21,6 +22,12 @@ class Kind(Provider):
 
     name = "kind"
 
+    @staticmethod
+    def prepare(images: Iterable[str]) -> None:
+        built("kind")
+        for name in images:
+            build(name)
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._cluster = f"llmworkflow-{uuid.uuid4().hex[:8]}"
@@ -33,8 +40,8 @@ class Kind(Provider):
         return self._folder / "kubeconfig"
 
     def load(self, name: str) -> None:
-        images.build(name)
-        with images.saved(name, self._folder) as archive:
+        build(name)
+        with saved(name, self._folder) as archive:
             self._kind("load", "image-archive", str(archive), seconds=LOAD_SECONDS)
 
     def delete(self) -> None:

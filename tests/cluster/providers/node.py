@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from tests.cluster.binaries import binary
-from tests.cluster.images import reference
+from tests.cluster.images import SANDBOX, reference
 from tests.cluster.programs import Program
 
 from . import accounting
@@ -135,7 +135,7 @@ class Node:
     def _containerd(self) -> Path:
         return self._file(
             "containerd.toml",
-            _CONTAINERD.format(folder=self._folder, root=self._images, sandbox=reference("sandbox")),
+            _CONTAINERD.format(folder=self._folder, root=self._images, sandbox=reference(SANDBOX)),
         )
 
     def _kubelet(self) -> Path:

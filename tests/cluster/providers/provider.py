@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,11 @@ class Provider(ABC):
     name: str
     values: ClassVar[dict[str, Any]] = {}
     """What the operator's chart is installed with there, beside manifests/kind/values.yaml."""
+
+    @staticmethod
+    @abstractmethod
+    def prepare(images: Iterable[str]) -> None:
+        """Build the programs and images that it takes where they are not in the cache, and say so meanwhile."""
 
     @abstractmethod
     def __init__(self, folder: Path) -> None:
