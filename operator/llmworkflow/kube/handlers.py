@@ -11,7 +11,7 @@ from llmworkflow.kube.login import login
 
 # A watch is ended in order by the server before the client takes it for dead: one that went silent is noticed.
 SERVER_TIMEOUT, CLIENT_TIMEOUT, CONNECT_TIMEOUT = 600, 660, 30
-PAGE = 500  # workflows of a list at a time, a few KB of metadata each
+PAGE = 100  # workflows of a list at a time: what more of them take is memory that never comes back
 
 
 class Patience:

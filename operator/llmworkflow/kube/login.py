@@ -1,4 +1,4 @@
-"""How Kopf asks the API server: for the metadata of workflows alone, as whoever looks at one reads it anew."""
+"""How Kopf watches workflows: their metadata alone, as whoever looks at one reads it anew."""
 
 from typing import Any
 
@@ -37,8 +37,7 @@ async def login(**known: Any) -> kopf.AiohttpSession:
 async def metadata_alone(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Ask for no content where workflows are listed or watched; for all else as Kopf does."""
-    if request.url.path.endswith(f"/{PLURAL}"):
-        form = "" if "watch" in request.url.query else "List"
-        request.headers["Accept"] = METADATA.format(form)
+    """Ask for no content where workflows are watched. A list comes whole: Kopf takes no empty one of metadata."""
+    if request.url.path.endswith(f"/{PLURAL}") and "watch" in request.url.query:
+        request.headers["Accept"] = METADATA.format("")
     return await handler(request)

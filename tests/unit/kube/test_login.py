@@ -1,4 +1,4 @@
-"""Kopf gets the metadata of workflows alone, where it lists them and where it watches them."""
+"""Kopf gets the metadata of workflows alone where it watches them."""
 
 import aiohttp
 import pytest
@@ -7,15 +7,15 @@ from aiohttp.test_utils import TestServer
 
 from llmworkflow.kube.login import metadata_alone
 
-PARTIAL = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
+PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 @pytest.mark.parametrize(
     ("path", "accept"),
     [
-        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?limit=500", PARTIAL.format("List")),
-        ("/apis/llmworkflow.io/v1alpha1/namespaces/team/llmworkflows", PARTIAL.format("List")),
-        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?watch=true", PARTIAL.format("")),
+        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?watch=true", PARTIAL),
+        ("/apis/llmworkflow.io/v1alpha1/namespaces/team/llmworkflows?watch=true", PARTIAL),
+        ("/apis/llmworkflow.io/v1alpha1/llmworkflows?limit=100", "*/*"),
         ("/apis/llmworkflow.io/v1alpha1", "*/*"),
         ("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "*/*"),
     ],
