@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import sys
 
 from llmworkflow.kube.logs import configure
@@ -20,6 +21,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"llmworkflow: {error}")
     configure(settings.log_format)
+    gc.collect()
+    gc.freeze()  # what was imported stays: looking through it again and again costs pauses, and lets garbage pile up
     asyncio.run(run(settings))
 
 
