@@ -157,9 +157,7 @@ async def connect(kubeconfig: str | None = None) -> ApiClient:
     if kubeconfig or not _is_in_pod(found):
         await config.load_kube_config(kubeconfig, client_configuration=found)
     found.proxy = found.proxy or _proxy_to(found.host)
-    found.connection_pool_maxsize = (
-        0  # no limit: watches keep theirs, as many as there are namespaces to watch
-    )
+    found.connection_pool_maxsize = 0  # unlimited: watches keep theirs, some for each namespace
     # aiohttp asks for the proxy and for a .netrc before every request, each in a thread: twice what the rest takes.
     found.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     return ApiClient(found)
