@@ -14,10 +14,12 @@ from ray.llm._internal.common.callbacks.base import CallbackBase
 from ray.llm._internal.serve.core.configs.llm_config import DiskMultiplexConfig
 from ray.llm._internal.serve.utils.lora_serve_utils import LoraModelLoader
 from ray.serve.llm.deployment import LLMServer
+from ray.util.placement_group import PlacementGroup
 
-from llmworkflow_jobs import engine
+from llmworkflow_jobs import engine, storage
+from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.inference_model import load_adapter
+from llmworkflow_jobs.inference_model import Adapter, load_adapter
 from llmworkflow_jobs.model_files import bring
 
 # Key of LLMConfig.experimental_configs under which the server finds the job's configuration.
@@ -55,8 +57,9 @@ class AdapterLoader(LoraModelLoader):
         route = Route.decode(lora_model_id)
         if route is None:
             raise HTTPException(404, f"{lora_model_id} says no address of an adapter")
+        group = llm_config.get_or_create_callback().ctx.placement_group
         try:
-            adapter = load_adapter(route.uri, llm_config.experimental_configs[JOB])
+            adapter = await asyncio.to_thread(_load, route.uri, llm_config.experimental_configs[JOB], group)
         except JobError as error:
             raise HTTPException(404, str(error)) from error
         return DiskMultiplexConfig(
@@ -97,7 +100,16 @@ class OwnFiles(CallbackBase):
 
     async def on_before_node_init(self) -> None:
         self.ctx.run_init_node = False
-        await asyncio.to_thread(bring, self.kwargs["addresses"], self.llm_config.experimental_configs[JOB])
+        job = self.llm_config.experimental_configs[JOB]
+        await asyncio.to_thread(bring, self.kwargs["addresses"], job, self.ctx.placement_group)
+
+
+def _load(uri: str, job: JobConfig, group: PlacementGroup | None) -> Adapter:
+    """An adapter, on every machine that its engine runs on."""
+    adapter = load_adapter(uri, job)
+    if storage.is_remote(adapter.address):
+        bring([adapter.address], job, group)
+    return adapter
 
 
 def _one_process_engine() -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from ..s3_server import S3Server, s3_server  # noqa: TID252 - tests is on no pat
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 WAIT = 300
+TWO_NODES = Path(__file__).with_name("two_nodes.py")
 Config = Callable[..., JobConfig]
 
 
@@ -208,3 +211,18 @@ def test_killed_training_goes_on_from_the_bucket(
     manifest = storage.read_manifest(second["artifact"], parse(document()))
     assert "adapter/adapter_model.safetensors" in [file["path"] for file in manifest["files"]]
     assert [path.name for path in attempt_folder(bucket, 2).glob("adapter/*.safetensors")]
+
+
+@pytest.mark.capability("bucket")
+@pytest.mark.capability("parallelism")
+def test_an_engine_on_two_machines_has_its_files_on_both(
+    document: Callable[..., dict[str, Any]], bucket: Path, tmp_path: Path
+) -> None:
+    (bucket / "base").mkdir()
+    (bucket / "base" / "config.json").write_text("{}")
+    caches = [tmp_path / "first", tmp_path / "second"]
+    command = [sys.executable, TWO_NODES, json.dumps(document()), f"s3://{bucket.name}/base", *caches]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for cache in caches:
+        assert [file.name for file in cache.glob("*/*")] == ["config.json"]

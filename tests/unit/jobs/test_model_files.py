@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from llmworkflow_jobs import storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.inference_model import Adapter, InferenceModel
 from llmworkflow_jobs.model_files import with_files
@@ -17,18 +14,6 @@ Config = Callable[..., JobConfig]
 class Engine:
     def __init__(self, events: list[str], name: str) -> None:
         events.append(f"{name} starts")
-
-
-@pytest.mark.capability("bucket")
-def test_an_engine_copies_what_is_in_a_bucket_before_it_starts(
-    fine_tune: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    events: list[str] = []
-    monkeypatch.setattr(storage, "local_path", lambda uri, config: events.append(f"copies {uri}"))
-    adapter = Adapter("/cache/2", 8, "s3://team/tune/1/adapter")
-    model = InferenceModel("/cache/1", "/cache/1", adapter=adapter, address="s3://team/base")
-    with_files(Engine, model, fine_tune())(events, name="it")
-    assert events == ["copies s3://team/base", "copies s3://team/tune/1/adapter", "it starts"]
 
 
 def test_an_engine_with_files_on_a_volume_or_of_the_hub_is_left_alone(fine_tune: Config) -> None:
