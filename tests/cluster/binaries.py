@@ -21,6 +21,7 @@ CRDS = "config/crd/bases"  # in the module of KubeRay's operator
 SOURCES = {
     "coredns": "github.com/coredns/coredns",
     "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-router": "github.com/cloudnativelabs/kube-router/v2",
     "kubernetes": "k8s.io/kubernetes",
     "kuberay": "github.com/ray-project/kuberay/ray-operator",
     "versitygw": "github.com/versity/versitygw",

@@ -63,6 +63,8 @@ class Network:
     address: str = HOST
     within: tuple[str, ...] = ()
     """What makes a command run there."""
+    port: int | None = None
+    """Where the API server listens there; none: at the port that its clients know."""
 
     @property
     def has_nodes(self) -> bool:
@@ -244,7 +246,7 @@ class ControlPlane:
         return {
             "etcd-servers": f"http://{HOST}:{self._etcd_port}",
             **announced,
-            "secure-port": self.port,
+            "secure-port": self._network.port or self.port,
             "cert-dir": self.folder / "certificates",
             "token-auth-file": self._tokens,
             "authorization-mode": "RBAC",

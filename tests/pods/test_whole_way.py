@@ -19,6 +19,7 @@ from llmworkflow.api.names import LABEL_STAGE
 from .asking import STATUS, STREAM
 from .by_hand import PREFIX, create_one_after_the_other, delete
 from .cluster import Pods
+from .connecting import CLIENTS, METRICS, RAY, opened, taken
 from .demo import CLAIM, NAME, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
 from .load import load
 from .people import awaited, decide, edit, look, state
@@ -117,6 +118,24 @@ def test_strangers_neither_ask_without_a_key_nor_run_code(
     assert set(codes[4:]) <= {401, 403}
 
 
+@pytest.fixture(scope="module")
+def strangers(namespace: str, stranger: str) -> list[tuple[str, str]]:
+    """Pods that are none of the workflow's, one of them in its namespace."""
+    return [(stranger, stranger), (namespace, f"keeper-{CLAIM}")]
+
+
+@pytest.mark.capability("closed")
+def test_strangers_connect_to_an_endpoint_and_not_to_its_ray(
+    pods: Pods, namespace: str, strangers: list[tuple[str, str]], serving: Workflow
+) -> None:
+    assert stage(serving, "chat")["state"] == "Serving", "the operators got through"
+    ports = partial(taken, pods, namespace, "chat", *strangers)
+    everyone = {CLIENTS, METRICS}
+    assert ports() == [everyone | RAY, everyone, everyone]
+    with opened(pods, namespace):
+        eventually(lambda: ports() == [everyone | RAY] * 3, 60, "nothing but the policy was in their way")
+
+
 @pytest.mark.capability("pod-images")
 def test_pods_run_the_image_that_the_manifests_name_and_nothing_of_the_machine(
     pods: Pods, namespace: str, serving: Workflow
@@ -206,6 +225,14 @@ def training(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
 
     eventually(reports, SECONDS, "the job that makes the second adapter reports")
     return changed
+
+
+@pytest.mark.capability("closed")
+def test_strangers_do_not_connect_to_the_ray_of_a_job(
+    pods: Pods, namespace: str, strangers: list[tuple[str, str]], training: Workflow
+) -> None:
+    assert stage_of(training, "tune")["fineTune"]
+    assert taken(pods, namespace, "tune", *strangers) == [RAY | {METRICS}, {METRICS}, {METRICS}]
 
 
 def test_the_log_of_a_job_that_runs_is_followed_to_its_end(

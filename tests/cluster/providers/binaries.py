@@ -23,16 +23,18 @@ from .node import ADDRESS, NAME, Node
 from .provider import Provider
 
 NODE_SECONDS = 120
+API_PORT = 6443  # the usual one, which the network policy of the operator lets out
 # What the node is made of, beside the programs that are built here: by what is looked for, Debian's package of it.
 NEEDS = {
     "containerd": "containerd",
     "runc": "runc",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
     "iptables": "iptables",
+    "ipset": "ipset",
     "conntrack": "conntrack",
     "ip": "iproute2",
 }
-PROGRAMS = ("etcd", "kubernetes", "coredns")
+PROGRAMS = ("etcd", "kubernetes", "coredns", "kube-router")
 _DOOR = Path(__file__).with_name("door.py")
 
 
@@ -65,8 +67,10 @@ class Binaries(Provider):
         open_accounts()
         self._ending.callback(self._cell.stop)
         self._cell.start()
-        self.control_plane = ControlPlane(self._folder, network=Network(ADDRESS, tuple(self._cell.enter)))
+        network = Network(ADDRESS, tuple(self._cell.enter), API_PORT)
+        self.control_plane = ControlPlane(self._folder, network=network)
         port = self.control_plane.port
+        self._cell.lead(port, API_PORT)
         door = Program("door", [sys.executable, _DOOR, str(port), str(self._cell.network)], self._folder)
         self._ending.callback(door.stop)
         door.start()
@@ -79,6 +83,7 @@ class Binaries(Provider):
         self.node.join()
         with self.control_plane.http() as client:
             eventually(lambda: _ready(Api(client)), NODE_SECONDS, "the node is ready")
+        self.node.enforce()
 
     @property
     def kubeconfig(self) -> Path:

@@ -46,6 +46,11 @@ class Cell:
         for address in self._addresses:
             self.run("ip", "address", "add", f"{address}/32", "dev", "lo")
 
+    def lead(self, port: int, target: int) -> None:
+        """Lead who connects to a port of its loopback to another one."""
+        rule = f"-o lo -p tcp --dport {port} -j REDIRECT --to-ports {target}"
+        self.run("iptables", "-t", "nat", "-A", "OUTPUT", *rule.split())
+
     def stop(self) -> None:
         """End everything in it; its first process ends after all the others."""
         first = self._first_process()

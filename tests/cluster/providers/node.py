@@ -1,4 +1,4 @@
-"""A node: containerd, kubelet, kube-proxy and the cluster's DNS, as programs in a cell."""
+"""A node: containerd, kubelet, kube-proxy, kube-router and the cluster's DNS, as programs in a cell."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from tests.cluster.binaries import binary
+from tests.cluster.control_plane import SERVICE_ADDRESSES
 from tests.cluster.images import SANDBOX, reference
 from tests.cluster.programs import Program
 
@@ -98,6 +99,19 @@ class Node:
         self._start("kube-proxy", binary("kubernetes", "kube-proxy"), f"--config={self._proxy()}")
         self._start("coredns", binary("coredns", "coredns"), "-conf", self._corefile())
 
+    def enforce(self) -> None:
+        """Have network policies enforced; the cluster knows the node by then."""
+        router = self._start(
+            "kube-router",
+            binary("kube-router", "kube-router"),
+            f"--kubeconfig={self._kubeconfig}",
+            f"--hostname-override={NAME}",
+            f"--service-cluster-ip-range={SERVICE_ADDRESSES}",
+            "--run-router=false",
+            "--run-service-proxy=false",
+        )
+        router.wait_until(self._enforces, START_SECONDS, "network policies are enforced")
+
     def stop(self) -> None:
         """End everything, the last first."""
         for program in reversed(self._programs):
@@ -131,6 +145,10 @@ class Node:
         except AssertionError:
             return False
         return True
+
+    def _enforces(self) -> bool:
+        """Whether the first round is done, whose last rule lets through what no policy forbids."""
+        return "-A KUBE-ROUTER-FORWARD" in self._cell.run("iptables", "-S")
 
     def _containerd(self) -> Path:
         return self._file(
