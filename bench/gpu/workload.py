@@ -15,6 +15,7 @@ from llmworkflow.render.stage_config import public
 from llmworkflow_jobs.config import JobConfig, parse
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
 SHAPE = {
@@ -125,5 +126,18 @@ def _tokenizer(corpus: list[str]) -> PreTrainedTokenizerFast:
     )
     backend.train_from_iterator(corpus, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>", chat_template=TEMPLATE
+        tokenizer_object=_filled(backend),
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=TEMPLATE,
     )
+
+
+def _filled(backend: Tokenizer) -> Tokenizer:
+    """The tokenizer with a text for each id of the model, whose random answers would else take long to decode."""
+    from tokenizers import Tokenizer
+
+    document = json.loads(backend.to_str())
+    known = document["model"]["vocab"]
+    known |= {f"~{number}": number for number in range(len(known), SHAPE["vocab_size"])}
+    return Tokenizer.from_str(json.dumps(document))
