@@ -43,8 +43,10 @@ def opened(pods: Pods, namespace: str) -> Iterator[None]:
         "spec": {"podSelector": {}, "ingress": [{}]},
     }
     pods.api.create(policy)
-    yield
-    pods.api.delete("NetworkPolicy", "open", namespace)
+    try:
+        yield
+    finally:
+        pods.api.delete("NetworkPolicy", "open", namespace)
 
 
 def _pod(pods: Pods, namespace: str, stage: str, node: str) -> dict[str, Any]:
