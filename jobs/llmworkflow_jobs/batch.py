@@ -1,6 +1,6 @@
 """The batch job: `python -m llmworkflow_jobs.batch`.
 
-The driver reads and checks the rows, has vLLM engines in Ray actors answer them, and publishes one row for each row
+The driver reads and checks the rows, has engines in Ray actors answer them, and publishes one row for each row
 that it took, with the scores over all of them.
 """
 

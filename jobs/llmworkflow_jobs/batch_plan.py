@@ -22,6 +22,7 @@ from llmworkflow_jobs import (
     row_sampling,
     rows,
     sampling,
+    sglang_engine,
     steps,
     turns,
 )
@@ -114,7 +115,8 @@ def _of_rows(
     if chosen and chosen.adapters:
         requests = batch_adapters.assign(requests, section["adapterColumn"], chosen.adapters, on_error)
     if column := section["sampling"]["column"]:
-        requests = row_sampling.assign(requests, column, on_error)
+        ignored = sglang_engine.ignored(section) if section["engine"] == "sglang" else ()
+        requests = row_sampling.assign(requests, column, on_error, ignored)
     return requests
 
 
@@ -130,6 +132,9 @@ def _check(config: JobConfig) -> None:
                 "batch in betterThan",
             )
         return  # the endpoint knows its own parameters
+    if section["engine"] == "sglang":
+        sglang_engine.check(config)
+        return
     sampling.check_extra(section["sampling"]["extra"])
     engine.check_overrides(section["engineKwargs"])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmworkflow_jobs.config import JobConfig
@@ -74,14 +74,20 @@ def check_overrides(overrides: Mapping[str, Any], also: frozenset[str] = frozens
         return
     from vllm import AsyncEngineArgs  # takes ten seconds to import
 
-    known = {*AsyncEngineArgs.__dataclass_fields__, *also} - set(_OWNED)
+    known = {*AsyncEngineArgs.__dataclass_fields__, *also}
+    check_names(overrides, _OWNED, known, "vLLM")
+
+
+def check_names(
+    overrides: Iterable[str], owned: Mapping[str, str], known: Collection[str], engine: str
+) -> None:
+    """Raise OptionInvalid for a name that is not among the `known` ones, or that the field in `owned` sets."""
     for name in overrides:
-        if name in _OWNED:
-            raise JobError(
-                "OptionInvalid", f"engineKwargs.{name} is what {_OWNED[name]} sets; set that field"
-            )
+        if name in owned:
+            raise JobError("OptionInvalid", f"engineKwargs.{name} is what {owned[name]} sets; set that field")
         if name not in known:
-            raise unknown_name("OptionInvalid", "argument of vLLM's engine (engineKwargs)", name, known)
+            what = f"argument of {engine}'s engine (engineKwargs)"
+            raise unknown_name("OptionInvalid", what, name, set(known) - set(owned))
 
 
 def _revision(model: InferenceModel) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Generation: requests in, answers out as they come, through vLLM engines in Ray actors.
+"""Generation: requests in, answers out as they come, through engines in Ray actors.
 
-An engine that has one GPU to itself is our own actor, which keeps it busy; all others are ray.data.llm's.
+A vLLM engine that has one GPU to itself is our own actor, which keeps it busy; all others are ray.data.llm's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llmworkflow_jobs import engine, engine_actor, media, placement, row_sampling
+from llmworkflow_jobs import engine, engine_actor, media, placement, row_sampling, sglang_engine
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import InferenceModel
@@ -27,7 +27,9 @@ _RESTARTS = 3
 _ADAPTERS_AT_ONCE = 8
 # Column by which an answer finds its request again.
 _INDEX = "request_index"
-_STAGE = "vLLMEngineStage"  # as ray.data.llm calls it
+# The stages of engines, as ray.data.llm calls them.
+_STAGE = "vLLMEngineStage"
+_SGLANG_STAGE = "SGLangEngineStage"
 
 
 def generate(
@@ -41,13 +43,10 @@ def generate(
     from ray.exceptions import RayError
 
     rows = _dataset(requests, model, parameters, config.section["batchSize"])
-    arguments = _lora_arguments(model) | engine.arguments(config, model, config.section)
-    # The limits are those of ray.data.llm's engine.
-    if engine_actor.suits(config, arguments) and not _limits(config.section["pipeline"]):
-        dataset = _on_own_engines(rows, model, arguments, parameters, config)
+    if config.section["engine"] == "sglang":
+        dataset = _sglang_processor(model, parameters, config)(rows).map(_answer)
     else:
-        answered = _answer if config.section["task"] == "generate" else _pooled
-        dataset = _processor(model, arguments, parameters, config)(rows).map(answered)
+        dataset = _on_vllm(rows, model, parameters, config)
     try:
         for row in dataset.iter_rows():
             answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
@@ -85,6 +84,15 @@ def _dataset(
     return ray.data.from_arrow([pa.Table.from_pylist(block) for block in blocks])
 
 
+def _on_vllm(rows: Any, model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
+    arguments = _lora_arguments(model) | engine.arguments(config, model, config.section)
+    # The limits are those of ray.data.llm's engine.
+    if engine_actor.suits(config, arguments) and not _limits(config.section["pipeline"]):
+        return _on_own_engines(rows, model, arguments, parameters, config)
+    answered = _answer if config.section["task"] == "generate" else _pooled
+    return _processor(model, arguments, parameters, config)(rows).map(answered)
+
+
 def _on_own_engines(
     rows: Any,
     model: InferenceModel,
@@ -117,28 +125,60 @@ def _processor(
     from ray.data.llm import build_processor, vLLMEngineProcessorConfig
 
     section = config.section
-    # Prompts are token ids already, and vLLM gives the text along with the ids: no stage but the engine is needed.
     processor = vLLMEngineProcessorConfig(
         model_source=model.source,
         task_type=section["task"],
         engine_kwargs=arguments,
-        batch_size=section["batchSize"],
-        concurrency=(_engines(section),) * 2,  # a single number would be an upper bound
-        chat_template_stage=False,
-        tokenize_stage=False,
-        detokenize_stage=False,
         should_continue_on_error=True,
-        **_limits(section["pipeline"]),
-        **_device(config),
+        **_steps(config),
         **placement.group(config, section, cpus=1),
     )
     columns = {"sampling_params": dict(parameters)}
     with _not_imported("vllm"):
         built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
     stage = built.get_stage_by_name(_STAGE)
-    stage.map_batches_kwargs["max_restarts"] = _RESTARTS
+    return _with_engine(built, _STAGE, with_files(stage.fn, model, config), {})
+
+
+def _sglang_processor(model: InferenceModel, parameters: Mapping[str, Any], config: JobConfig) -> Any:
+    from ray.data.llm import SGLangEngineProcessorConfig, build_processor
+
+    from llmworkflow_jobs.sglang_stage import Engine
+
+    processor = SGLangEngineProcessorConfig(
+        model_source=model.source, engine_kwargs=sglang_engine.arguments(config, model), **_steps(config)
+    )
+    # The stage insists on a text.
+    columns = {"prompt": "", "sampling_params": dict(parameters)}
+    built = build_processor(processor, preprocess=partial(_with_columns, columns=columns))
+    resources = placement.of_actor(config, config.section)
+    resources["num_gpus"] *= config.section["parallelism"]["tensor"]
+    return _with_engine(built, _SGLANG_STAGE, with_files(Engine, model, config), resources)
+
+
+def _steps(config: JobConfig) -> dict[str, Any]:
+    """Options of ray.data.llm that do not depend on the engine.
+
+    Prompts are token ids already, and the engine gives the text along with the ids: no other step is needed.
+    """
+    section = config.section
+    return {
+        "batch_size": section["batchSize"],
+        "concurrency": (_engines(section),) * 2,  # a single number would be an upper bound
+        "chat_template_stage": False,
+        "tokenize_stage": False,
+        "detokenize_stage": False,
+        **_limits(section["pipeline"]),
+        **_device(config),
+    }
+
+
+def _with_engine(built: Any, name: str, made_by: type, resources: Mapping[str, Any]) -> Any:
+    """The processor with the class of its engine's stage, and what an actor of it asks Ray for, put in their places."""
+    stage = built.get_stage_by_name(name)
+    options = {**stage.map_batches_kwargs, **resources, "max_restarts": _RESTARTS}
     # A copy, as an assignment would have the stage choose its resources once more.
-    built.stages[_STAGE] = stage.model_copy(update={"fn": with_files(stage.fn, model, config)})
+    built.stages[name] = stage.model_copy(update={"fn": made_by, "map_batches_kwargs": options})
     return built
 
 
@@ -222,6 +262,8 @@ def _engine_error(error: Exception) -> JobError:
         return JobError(
             "OutOfMemory", f"the engine did not start: {cause}; lower engineKwargs.gpu_memory_utilization"
         )
+    if "SGLang is not installed" in cause:
+        return sglang_engine.lacking(cause)
     refused = "ValidationError" in lines[last] or lines[last].startswith("ValueError")
     reason = "OptionInvalid" if refused else "InternalError"
     return JobError(reason, f"the engine did not start: {cause}", retryable=not refused)

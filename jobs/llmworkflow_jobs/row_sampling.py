@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,15 +27,18 @@ _UNSET: dict[str, Any] = {
 }
 
 
-def assign(requests: Sequence[Request], column: str, on_row_error: str) -> list[Request]:
+def assign(
+    requests: Sequence[Request], column: str, on_row_error: str, ignored: Collection[str] = ()
+) -> list[Request]:
     """The requests with the parameters that `column` of their rows holds; rows may leave it empty.
 
-    A request whose row holds something else gets an error, which is raised as DataInvalid if `on_row_error` is "fail",
-    or if no request is without one. Raises ColumnMissing if no row has the column.
+    A request whose row holds something else, or a name that is `ignored` by the engine, gets an error, which is raised
+    as DataInvalid if `on_row_error` is "fail", or if no request is without one. Raises ColumnMissing if no row has the
+    column.
     """
     if all(column not in request.row for request in requests):
         raise JobError("ColumnMissing", f"no row has the column {column} of sampling.column")
-    assigned = [_assigned(request, column) for request in requests]
+    assigned = [_assigned(request, column, ignored) for request in requests]
     check_errors(assigned, on_row_error)
     return assigned
 
@@ -61,17 +64,17 @@ def _completed(fields: Mapping[str, Any], names: Iterable[str], forms: Iterable[
     return found
 
 
-def _assigned(request: Request, column: str) -> Request:
+def _assigned(request: Request, column: str, ignored: Collection[str]) -> Request:
     value = request.row.get(column)
     if value in (None, "") or request.error is not None:
         return request
     try:
-        return replace(request, sampling=_own(value))
+        return replace(request, sampling=_own(value, ignored))
     except ValueError as error:
         return request.failed(f"column {column}: {error}")
 
 
-def _own(value: Any) -> dict[str, Any]:
+def _own(value: Any, ignored: Collection[str]) -> dict[str, Any]:
     """The parameters in vLLM's names, of an object or its JSON text. Raises ValueError."""
     fields = json.loads(value) if isinstance(value, str) else value
     if not isinstance(fields, Mapping):
@@ -83,6 +86,8 @@ def _own(value: Any) -> dict[str, Any]:
     for name, item in own.items():
         if name not in _TYPES:
             raise ValueError(f"{name} is no sampling parameter of a row; there are {', '.join(_TYPES)}")
+        if name in ignored:
+            raise ValueError(f"{name} is {item!r}, which the engine would ignore")
         expected, fits = _TYPES[name]
         if not fits(item):
             raise ValueError(f"{name} is {item!r}, expected {expected}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmworkflow_jobs import model
@@ -29,7 +29,7 @@ FORM = "structured_outputs"
 # is the other one, and maxTokens is always set.
 _FROM_MODEL = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
 # One answer a row is what the rows, the metrics and the replay stand on.
-_NOT_FOR_EXTRA = ("n", "output_kind")
+_NOT_FOR_EXTRA = ("n", "output_kind", "beam_width")
 _FIELDS = {**NAMES, "structured": FORM}
 
 
@@ -82,6 +82,11 @@ def check_extra(extra: Mapping[str, Any]) -> None:
     from vllm import SamplingParams  # takes ten seconds to import
 
     own = {vllm: ours for ours, vllm in _FIELDS.items()}
+    check_names(extra, own, SamplingParams.__struct_fields__, "vLLM")
+
+
+def check_names(extra: Iterable[str], own: Mapping[str, str], known: Collection[str], engine: str) -> None:
+    """Raise OptionInvalid for a name that is not among the `known` ones, or that the field in `own` sets."""
     for name in extra:
         if name in own:
             raise JobError(
@@ -89,7 +94,5 @@ def check_extra(extra: Mapping[str, Any]) -> None:
             )
         if name in _NOT_FOR_EXTRA:
             raise JobError("OptionInvalid", f"sampling.extra.{name} cannot be set: a row has one answer")
-        if name not in SamplingParams.__struct_fields__:
-            raise unknown_name(
-                "OptionInvalid", "sampling parameter of vLLM", name, SamplingParams.__struct_fields__
-            )
+        if name not in known:
+            raise unknown_name("OptionInvalid", f"sampling parameter of {engine}", name, known)

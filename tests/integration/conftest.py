@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +95,13 @@ StartJob = Callable[[str, dict[str, Any]], Job]
 
 
 @contextmanager
-def job_starter(folder: Path, ray_address: str) -> Iterator[StartJob]:
-    """A function (module, configuration) that starts a job's driver; those that still run are ended at the end."""
+def job_starter(
+    folder: Path, ray_address: str, further: Mapping[str, str] | None = None
+) -> Iterator[StartJob]:
+    """A function (module, configuration) that starts a job's driver; those that still run are ended at the end.
+
+    `further` are variables of its environment.
+    """
     started: list[Job] = []
 
     def start(module: str, config: dict[str, Any]) -> Job:
@@ -107,6 +112,7 @@ def job_starter(folder: Path, ray_address: str) -> Iterator[StartJob]:
             "RAY_ADDRESS": ray_address,
             "LLMWORKFLOW_CONFIG": str(place / "config.json"),
             "LLMWORKFLOW_REPORT": (place / "report.json").as_uri(),
+            **(further or {}),
         }
         command = [sys.executable, "-m", f"llmworkflow_jobs.{module}"]
         with (place / "output.txt").open(

@@ -76,8 +76,10 @@ def _sources(workflow: LLMWorkflow, stage: Stage) -> list[str]:
     base = workflow.spec.model.source
     if stage.serve:
         return list(dict.fromkeys(model.source or base for model in stage.serve.models))
-    own = stage.fine_tune is not None and stage.fine_tune.engine != "trl"  # whose YAML has its own arguments
-    return [] if own else [base]
+    # LLaMA-Factory's YAML has its own arguments, and SGLang shares memory out in its own way.
+    tuned = stage.fine_tune is not None and stage.fine_tune.engine != "trl"
+    answered = stage.batch is not None and stage.batch.engine != "vllm"
+    return [] if tuned or answered else [base]
 
 
 def _of_stage(

@@ -77,7 +77,6 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     # training
     ((*TUNE, "training", "distributed"), {"fsdp": {}}, "spec.stages[0].fineTune.training.distributed: each worker holds the whole model here; leave it out; method qlora and training.gradientCheckpointing take less memory"),
     # engines
-    ((*BATCH, "engine"), "sglang", 'spec.stages[1].batch.engine = "sglang": rows are answered by vllm alone; use vllm, or ask an endpoint of the other engine by task http'),
     ((*BATCH, "multimodal"), {"kind": "video", "column": "clip"}, 'spec.stages[1].batch.multimodal.kind = "video": the batch\'s own engine is shown images alone; serve the model, and ask it by task serve'),
     # schedule
     (("spec", "schedule"), {"cron": "0 3 * *"}, 'spec.schedule.cron = "0 3 * *": has 4 fields, not 5; write minute, hour, day of month, month and day of week, such as 0 3 * * 1'),
@@ -90,7 +89,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*TUNE, "preference"), {"beta": 0.2}, "spec.stages[0].fineTune.preference: objective sft compares no responses; remove preference, or use objective dpo or kto"),
     # what this version does not carry out
     (("spec", "storage", "retention", "onDelete"), "Delete", 'spec.storage.retention.onDelete = "Delete": a workflow is deleted without waiting for anything, so that nobody is left to delete its artifacts; leave it at Retain, and delete the workflow\'s folder on the storage'),
-    ((*SERVED, "engine"), "sglang", 'spec.stages[2].serve.models[0].engine = "sglang": models are served by vllm alone; use vllm'),
+    ((*SERVED, "engine"), "sglang", 'spec.stages[2].serve.models[0].engine = "sglang": Ray\'s server for SGLang says no token ids, by which an endpoint is verified here; use vllm, which also serves what SGLang has scored'),
     ((*SERVED, "parallelism"), {"data": 2}, 'spec.stages[2].serve.models[0].parallelism.data = 2: copies of an engine are replicas here; set replicas.min and replicas.max'),
     ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}], "spec.stages[2].serve.applications[0].env[0].valueFrom: Ray Serve gives an application written values alone; set the variable in ray.env, which all applications see"),
 ]  # fmt: skip
@@ -111,6 +110,38 @@ def problems(*edits: tuple[tuple[str | int, ...], Any], path: Path = FULL, local
             place = place[part] if isinstance(place, list) else place.setdefault(part, {})
         place[at[-1]] = value
     return [str(problem) for problem in validate(parse_workflow(document), local)]
+
+
+SGLANG = ((*BATCH, "engine"), "sglang")
+
+
+@pytest.mark.capability("sglang")
+@pytest.mark.parametrize(
+    ("at", "value", "told"),
+    [
+        (("task",), "embed", 'task = "embed": SGLang writes texts alone here; use engine vllm'),
+        (("multimodal",), {"column": "image"}, "multimodal: SGLang is shown no images here; use engine vllm"),
+        (("sampling", "seed"), 1, "sampling.seed = 1: SGLang reads seeds in its deterministic mode alone; set engineKwargs.enable_deterministic_inference: true, or leave the seed out"),
+        (("parallelism",), {"pipeline": 2}, "parallelism.pipeline = 2: Ray gives an SGLang engine the accelerators of tensor alone; use tensor, or engine vllm"),
+        (("placement",), {"strategy": "SPREAD"}, 'placement.strategy = "SPREAD": the processes of an SGLang engine lie on one machine; leave it at PACK, or use engine vllm'),
+        (("engineKwargs",), {"context_length": 250}, "sampling.maxTokens = 250: leaves no room for a prompt in engineKwargs.context_length 250; lower maxTokens, or raise context_length"),
+    ],
+)  # fmt: skip
+def test_what_sglang_does_not_do(at: tuple[str, ...], value: Any, told: str) -> None:
+    scores = ((*BATCH, "evaluate"), None)  # which vectors have none of
+    found = problems(SGLANG, scores, ((*STAGES, 1, "gates"), []), ((*BATCH, *at), value))
+    assert found == [f"spec.stages[1].batch.{told}"]
+
+
+def test_what_sglang_does() -> None:
+    deterministic = ((*BATCH, "engineKwargs"), {"enable_deterministic_inference": True})
+    assert problems(SGLANG, deterministic, ((*BATCH, "sampling", "seed"), 1)) == []
+
+
+def test_a_task_without_an_engine_has_no_other_one() -> None:
+    asked = {"task": "http", "engine": "sglang", "input": {"uri": "volume:a"}, "http": {"url": "http://a/v1"}}
+    found = problems(((*STAGES, 1, "batch"), asked), ((*STAGES, 1, "gates"), []))
+    assert 'spec.stages[1].batch.engine = "sglang": task http starts no engine; remove engine' in found
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

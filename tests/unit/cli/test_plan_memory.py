@@ -137,6 +137,13 @@ def test_a_model_in_a_folder(plan: Plan, tmp_path: Path) -> None:
     assert plan("./nowhere")[-1].endswith("nowhere: it has no config.json")
 
 
+def test_engines_with_other_shares_are_not_estimated(plan: Plan, tmp_path: Path) -> None:
+    put(tmp_path / "model", QWEN_7B)
+    _, _, score, chat, *_ = plan("./model", score={"engine": "sglang"})
+    assert "GiB" not in score
+    assert "GiB" in chat
+
+
 @pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("accelerator", "edits", "remedies"),

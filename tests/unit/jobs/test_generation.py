@@ -27,6 +27,11 @@ STARTED = """The actor died because of an error raised in its creation task, ray
         (STARTED + "ValueError: no such dtype", "OptionInvalid", "did not start: ValueError: no such dtype"),
         (STARTED + "OSError: [Errno 5] Input/output error", "InternalError", "OSError"),
         (STARTED + "torch.OutOfMemoryError: CUDA out of memory.", "OutOfMemory", "gpu_memory_utilization"),
+        (
+            STARTED + "ImportError: SGLang is not installed or failed to import.",
+            "ImageLacksPackage",
+            "add sglang to ray.pip",
+        ),
         ("The actor died unexpectedly before finishing this task.", "InternalError", "died 4 times"),
     ],
 )

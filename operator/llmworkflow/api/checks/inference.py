@@ -20,12 +20,13 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
 
 
 def _answer_too_long(path: Path, batch: Batch) -> Iterator[Problem]:
-    longest = batch.engine_kwargs.get("max_model_len")
+    name = "context_length" if batch.engine == "sglang" else "max_model_len"
+    longest = batch.engine_kwargs.get(name)
     if isinstance(longest, int) and batch.sampling.max_tokens >= longest:
         yield Problem(
             (*path, "sampling", "maxTokens"),
-            f"leaves no room for a prompt in engineKwargs.max_model_len {longest}",
-            "lower maxTokens, or raise max_model_len",
+            f"leaves no room for a prompt in engineKwargs.{name} {longest}",
+            f"lower maxTokens, or raise {name}",
             value=batch.sampling.max_tokens,
         )
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem
-from llmworkflow.api.spec.batch import Batch
 from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.serve import Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -23,8 +22,6 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         path: Path = ("spec", "stages", position)
         if stage.fine_tune:
             yield from _tuning((*path, "fineTune"), stage.fine_tune)
-        if stage.batch:
-            yield from _answering((*path, "batch"), stage.batch)
         if stage.serve:
             yield from _serving((*path, "serve"), stage.serve)
 
@@ -35,16 +32,6 @@ def _tuning(path: Path, tune: FineTune) -> Iterator[Problem]:
             (*path, "training", "distributed"),
             "each worker holds the whole model here",
             "leave it out; method qlora and training.gradientCheckpointing take less memory",
-        )
-
-
-def _answering(path: Path, batch: Batch) -> Iterator[Problem]:
-    if batch.engine != "vllm":
-        yield Problem(
-            (*path, "engine"),
-            "rows are answered by vllm alone",
-            "use vllm, or ask an endpoint of the other engine by task http",
-            value=batch.engine,
         )
 
 
@@ -63,7 +50,12 @@ def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
 
 def _served(path: Path, model: ServedModel) -> Iterator[Problem]:
     if model.engine != "vllm":
-        yield Problem((*path, "engine"), "models are served by vllm alone", "use vllm", value=model.engine)
+        yield Problem(
+            (*path, "engine"),
+            "Ray's server for SGLang says no token ids, by which an endpoint is verified here",
+            "use vllm, which also serves what SGLang has scored",
+            value=model.engine,
+        )
     if model.parallelism.data != 1:
         yield Problem(
             (*path, "parallelism", "data"),

@@ -209,7 +209,7 @@ class Batch(SpecModel):
     """What is done with a row: text, a vector or a class by an engine of the stage's own, or a request to an
     endpoint elsewhere (http) or to an earlier serving stage (serve)."""
     engine: Result[Literal["vllm", "sglang"]] = "vllm"
-    """The inference engine."""
+    """The inference engine of task generate; ray.pip or ray.image has to bring sglang."""
     model: Result[StageRef | None] = None
     """The stage whose adapter or model answers; the base model when unset."""
     adapters: Result[Annotated[list[Adapter], Field(min_length=1, max_length=64), MapBy("name")] | None] = (

@@ -73,7 +73,7 @@ class ServedModel(SpecModel):
     source: Result[Text | None] = None
     """Another base model; spec.model.source when unset."""
     engine: Result[Literal["vllm", "sglang"]] = "vllm"
-    """The inference engine."""
+    """The inference engine; sglang is refused, as its answers could not be verified."""
     replicas: Operational[Replicas] = Replicas()
     """How many copies serve."""
     lora: Operational[LoraServing] = LoraServing()
