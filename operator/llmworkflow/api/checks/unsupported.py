@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem
 from llmworkflow.api.spec.batch import Batch
-from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.serve import Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
@@ -21,21 +20,10 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         )
     for position, stage in enumerate(workflow.spec.stages):
         path: Path = ("spec", "stages", position)
-        if stage.fine_tune:
-            yield from _tuning((*path, "fineTune"), stage.fine_tune)
         if stage.batch:
             yield from _answering((*path, "batch"), stage.batch)
         if stage.serve:
             yield from _serving((*path, "serve"), stage.serve)
-
-
-def _tuning(path: Path, tune: FineTune) -> Iterator[Problem]:
-    if tune.training.distributed:
-        yield Problem(
-            (*path, "training", "distributed"),
-            "each worker holds the whole model here",
-            "leave it out; method qlora and training.gradientCheckpointing take less memory",
-        )
 
 
 def _answering(path: Path, batch: Batch) -> Iterator[Problem]:
