@@ -43,6 +43,19 @@ def local_root(config: JobConfig) -> Path:
     return Path(tempfile.gettempdir()) / "llmworkflow" / config.workflow["uid"] / path.strip("/") / FOLDER
 
 
+def hand_over(folder: Path, config: JobConfig) -> None:
+    """Bring what the workers of a further node wrote to storage, and forget there what was pruned of it since.
+
+    To be called before `finish`.
+    """
+    storage.upload(str(folder), f"{config.output_uri}/{FOLDER}/{folder.name}", config)
+    filesystem, root = storage.open_uri(f"{config.output_uri}/{FOLDER}", config)
+    kept = set(_folders(filesystem, root))
+    for other in folder.parent.iterdir():
+        if other.name not in kept:
+            shutil.rmtree(other, ignore_errors=True)
+
+
 def finish(folder: Path, config: JobConfig) -> None:
     """Declare the files in `folder` a complete checkpoint and bring them to storage."""
     sizes = {

@@ -54,7 +54,7 @@ def _train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[st
 
     ray.init(logging_level=logging.WARNING)
     workers = config.section["workers"]
-    alone = workers["min"] is None and workers["count"] == 1
+    alone = workers["min"] is None and workers["count"] == 1 and not config.section["training"]["distributed"]
     if config.accelerator is None and alone and len(ray.nodes()) == 1:
         from llmworkflow_jobs import trainer
 

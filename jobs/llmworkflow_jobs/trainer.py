@@ -26,7 +26,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from llmworkflow_jobs import checkpoints, gpu_kernels, model, storage, training_result
+from llmworkflow_jobs import checkpoints, gpu_kernels, model, sharding, storage, training_result
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.objectives import Example
@@ -71,10 +71,11 @@ def train(config: JobConfig, rows: TrainingRows, follow: Follow) -> dict[str, An
         metrics["rewardAccuracy"] = _reward_accuracy(trainer.state, evaluated=bool(validation.examples))
     if "samplesPerSecond" in metrics:  # of packs, where rows are packed
         metrics["samplesPerSecond"] *= len(data.examples) / len(trainer.train_dataset)
+    weights = sharding.gathered(trainer)
     if trainer.is_world_process_zero():
         _write_curve(trainer.state, config)
         _upload_events(config)
-        training_result.save(trainer.accelerator.unwrap_model(trainer.model), config, folder)
+        training_result.save(trainer.accelerator.unwrap_model(trainer.model), weights, config, folder)
     return {
         "metrics": metrics,
         "chatTemplateDigest": storage.text_digest(tokenizer.chat_template),
@@ -119,6 +120,9 @@ class Follower(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         control.should_log |= state.global_step >= state.max_steps
+        if control.should_save:
+            # The folder tells transformers of a best checkpoint. Workers that disagreed would wait for each other.
+            _checkpoint_folder(args, state).mkdir(parents=True, exist_ok=True)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -132,14 +136,21 @@ class Follower(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        PartialState().wait_for_everyone()  # each worker saves its own random state
+        folder = _checkpoint_folder(args, state)
+        PartialState().wait_for_everyone()  # each worker saves its own random state, and its part of what is spread
+        if state.is_local_process_zero and not state.is_world_process_zero:
+            checkpoints.hand_over(folder, self._config)
+        PartialState().wait_for_everyone()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             checkpoints.finish(folder, self._config)
             keep = self._config.section["training"]["keepCheckpoints"]
             checkpoints.prune(self._config, keep, state.best_model_checkpoint)
             _write_curve(state, self._config)
             _upload_events(self._config)
+
+
+def _checkpoint_folder(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
 def _build_trainer(
@@ -161,10 +172,12 @@ def _build_trainer(
         arguments["padding_free"] = True
         arguments["model_init_kwargs"]["attn_implementation"] = attention
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(_events_folder(config))
+    settings = _trl_config(config, arguments)
+    sharding.prepare(settings, on_cpus=config.accelerator is None)
     with _refusals_of(section["training"]["extra"]):
         trainer = TOOLS[section["objective"]].trainer(
             model=folder,
-            args=_trl_config(config, arguments),
+            args=settings,
             train_dataset=Dataset.from_list(_sequences(data.examples, section["training"])),
             eval_dataset=Dataset.from_list(validation.examples) if validation.examples else None,
             processing_class=tokenizer,
@@ -183,7 +196,7 @@ def _sequences(examples: list[Example], training: Mapping[str, Any]) -> list[Exa
 def _attention(config: JobConfig, folder: str) -> str | None:
     """The faster attention for LoRA on a GPU, or None for transformers' own choice; training.extra may have another."""
     training = config.section["training"]
-    if config.accelerator is None or config.section["method"] != "lora":
+    if config.accelerator is None or config.section["method"] != "lora" or training["distributed"]:
         return None
     if config.section["objective"] in ("dpo", "kto"):  # TRL pads their rows
         return None
@@ -237,7 +250,10 @@ def _run(trainer: Trainer, config: JobConfig) -> dict[str, Any]:
     # Trainer.train would take one step more where the steps end within an epoch.
     trainer.state = state
     best = _best_folder(state, config) if state.best_model_checkpoint else str(folder)
-    trainer._load_from_checkpoint(best)  # noqa: SLF001
+    if config.section["training"]["distributed"]:  # which spreads the model as well
+        trainer._prepare_for_training(state.max_steps, trainer.get_train_dataloader(), best)  # noqa: SLF001
+    else:
+        trainer._load_from_checkpoint(best)  # noqa: SLF001
     return {"resumedFromStep": checkpoint.step, "steps": state.global_step, "trainLoss": _last(state, "loss")}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from llmworkflow_jobs import llama_factory_config
+from llmworkflow_jobs import llama_factory_config, sharding
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError, unknown_name
 
@@ -23,6 +23,7 @@ def check(config: JobConfig) -> None:
     _check_device(config.section, config.accelerator)
     _check_best(config.section["training"])
     worker_counts(config.section)
+    sharding.check(config)
     if config.section["training"]["extra"]:
         trl_arguments(config, "", evaluated=True, workers=1)
     _check_trackers(config.section["training"]["reportTo"])
@@ -87,6 +88,7 @@ def trl_arguments(config: JobConfig, output_dir: str, evaluated: bool, workers: 
         **_objective_arguments(section),
         **_checkpoint_arguments(training, evaluated),
         **_device_arguments(config, workers),
+        **sharding.arguments(training["distributed"]),
     }
     return {**arguments, **_extra(section, arguments)}
 

@@ -68,7 +68,7 @@ def train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[str
 def _trainer(config: JobConfig, rows: TrainingRows, progress: Progress) -> TorchTrainer:
     arguments = {
         "train_loop_config": {"config": config, "rows": ray.put(rows)},
-        "torch_config": TorchConfig(backend="nccl" if config.accelerator else "gloo"),
+        "torch_config": TorchConfig(backend=_backend(config)),
         "scaling_config": _scaling(config),
         "run_config": RunConfig(
             name="ray", storage_path=config.output_uri, callbacks=[ProgressCallback(progress)]
@@ -102,6 +102,14 @@ def _train_in_worker(loop: dict[str, Any]) -> dict[str, Any]:
     from llmworkflow_jobs import trainer  # TRL, for which the driver need not wait
 
     return trainer.train(loop["config"], ray.get(loop["rows"]), ray_train.report)
+
+
+def _backend(config: JobConfig) -> str:
+    if config.accelerator is None:
+        return "gloo"
+    # What FSDP brings to the memory of the hosts, it has to pass on there too.
+    distributed = config.section["training"]["distributed"]
+    return "cpu:gloo,cuda:nccl" if distributed and distributed["fsdp"] is not None else "nccl"
 
 
 def _scaling(config: JobConfig) -> ScalingConfig:

@@ -10,7 +10,7 @@ from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, Worker
 
 from llmworkflow_jobs.config import parse
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.training_workers import _scaling, verdict, worth_restarting
+from llmworkflow_jobs.training_workers import _backend, _scaling, verdict, worth_restarting
 
 pytestmark = pytest.mark.integration
 
@@ -57,3 +57,19 @@ def test_workers_lie_and_have_what_was_asked_for(
     assert asked.num_workers == workers["count"]
     assert asked._resources_per_worker_not_none == bundle
     assert asked.placement_strategy == strategy
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "distributed", "backend"),
+    [
+        (None, {"fsdp": {}, "deepspeed": None}, "gloo"),
+        ({"type": "L4", "count": 1}, None, "nccl"),
+        ({"type": "L4", "count": 1}, {"fsdp": {}, "deepspeed": None}, "cpu:gloo,cuda:nccl"),
+        ({"type": "L4", "count": 1}, {"fsdp": None, "deepspeed": {}}, "nccl"),
+    ],
+)
+def test_workers_speak_to_each_other(
+    stage_config: Callable[..., Any], accelerator: Any, distributed: Any, backend: str
+) -> None:
+    training = {"distributed": distributed}
+    assert _backend(parse(stage_config("fineTune", accelerator=accelerator, training=training))) == backend

@@ -12,7 +12,7 @@ An engine (vLLM) holds its share of the weights, keys and values of what it answ
 
 within gpu_memory_utilization of the accelerator.
 
-A worker that trains holds all of the model (data parallel), and of each parameter that is trained a float32 value,
+A worker that trains holds all of the model, and of each parameter that is trained a float32 value,
 its gradient and two moments of AdamW, 16 bytes (ZeRO, arXiv:1910.02054, section 3.1); NF4 weights of QLoRA take 4.127
 bits (arXiv:2305.14314, section 3). What the backward pass needs of each token and layer is counted as in
 arXiv:2205.05198, section 4.1, for attention that does not keep its scores, with keys and values repeated for all heads:
@@ -22,6 +22,11 @@ arXiv:2205.05198, section 4.1, for attention that does not keep its scores, with
 the last part for norms in float32; and as much again for the gradients within one layer. With gradient checkpointing a
 layer keeps its input alone. The logits of preference tuning are kept whole, in float32, with their gradient; else the
 loss is computed in chunks. `bench/gpu_memory.py` measures such steps: the estimate is within 6 % of it.
+
+Workers among which the model is spread (training.distributed) hold their share of it each: of parameters, gradients and
+what the optimizer keeps, width + width + (16 - 2 * width) bytes of each that is trained (ZeRO, section 5), by what of
+these is spread. In addition they have, whole, two layers, the one that is computed and the next, and the matrix to the
+vocabulary; where all is trained the gradients of these too.
 """
 
 from collections.abc import Mapping
@@ -29,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmworkflow.api.spec.fine_tune import FineTune
+from llmworkflow.core.sharding import Shares, shares_of
 
 GIB = 1 << 30
 OVERHEAD = (
@@ -244,12 +250,28 @@ def of_training(shape: Shape, tune: FineTune) -> Estimate:
 
 
 def _weights(shape: Shape, tune: FineTune, width: float) -> dict[str, float]:
+    shares = shares_of(tune)
+    trained = (
+        width * (shares.parameters + shares.gradients) + (_TRAINED - 2 * width) * shares.optimizer
+    )  # bytes of each
+    gathered = _gathered(shape, shares) * width
     if tune.method == "full":
-        reference = shape.parameters * 4 if tune.objective == "dpo" else 0
-        return {"weights, gradients and optimizer": shape.parameters * _TRAINED + reference}
-    trained = lora_parameters(shape, tune.lora.rank, tune.lora.target_modules)
+        reference = shape.parameters * 4 * shares.parameters if tune.objective == "dpo" else 0
+        own = {"weights, gradients and optimizer": shape.parameters * trained + reference}
+        return own | ({"layers that are gathered": 2 * gathered} if gathered else {})
+    adapter = lora_parameters(shape, tune.lora.rank, tune.lora.target_modules)
     frozen = shape.weights(_NF4 if tune.method == "qlora" else width, width)
-    return {"weights": frozen, "adapter, gradients and optimizer": trained * _TRAINED}
+    own = {"weights": frozen * shares.parameters, "adapter, gradients and optimizer": adapter * trained}
+    return own | ({"layers that are gathered": gathered} if gathered else {})
+
+
+def _gathered(shape: Shape, shares: Shares) -> float:
+    """Parameters that a worker has whole for a while, beside its share."""
+    if shares.parameters == 1:
+        return 0
+    if shares.gathers_all:
+        return shape.parameters
+    return 2 * shape.linear_parameters / shape.layers + shape.vocabulary * shape.hidden
 
 
 def _kept(shape: Shape, width: float, checkpointing: bool) -> float:

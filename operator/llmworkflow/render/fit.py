@@ -7,7 +7,7 @@ from itertools import chain
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.batch import Adapter
 from llmworkflow.api.spec.common import Parallelism, StageRef
-from llmworkflow.api.spec.fine_tune import FineTune
+from llmworkflow.api.spec.fine_tune import Distributed, FineTune
 from llmworkflow.api.spec.serve import ServedModel
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -170,13 +170,27 @@ def _training(shape: Shape, tune: FineTune, gib: float, estimate: Estimate) -> t
         "training.gradientCheckpointing: true with perDeviceTrainBatchSize: 1": _with(
             tune, **checkpointing, **one
         ),
-        "method: qlora": tune.model_copy(update={"method": "qlora"}),
-        "method: qlora with training.gradientCheckpointing: true": _with(tune, **checkpointing).model_copy(
-            update={"method": "qlora"}
-        ),
     }
+    if tune.training.distributed is None:  # which cannot spread what is quantised
+        quantised = tune.model_copy(update={"method": "qlora"})
+        tries["method: qlora"] = quantised
+        tries["method: qlora with training.gradientCheckpointing: true"] = _with(quantised, **checkpointing)
     found = [told for told, tried in tries.items() if of_training(shape, tried).fits(gib)]
-    return tuple(chain(found[:2], _larger(estimate, gib)))
+    return tuple(chain(found[:2], _spread(shape, tune, gib), _larger(estimate, gib)))
+
+
+def _spread(shape: Shape, tune: FineTune, gib: float) -> Iterator[str]:
+    """The fewest workers that hold the model together."""
+    training, distributed = tune.training, tune.training.distributed or Distributed(fsdp={})
+    for count in _SPREADS if tune.method != "qlora" else ():
+        shared = training.global_batch_size % (training.per_device_train_batch_size * count) == 0
+        workers = tune.workers.model_copy(update={"count": count, "min": None, "max": None})
+        tried = _with(tune, distributed=distributed).model_copy(update={"workers": workers})
+        if shared and of_training(shape, tried).fits(gib):
+            yield f"workers.count: {count}" + (
+                "" if training.distributed else " with training.distributed.fsdp: {}"
+            )
+            return
 
 
 def _with(tune: FineTune, **changes: object) -> FineTune:

@@ -38,7 +38,6 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*BATCH, "input"), {"stage": "tune"}, 'spec.stages[1].batch.input.stage = "tune": is a fineTune stage; name a batch stage'),
     ((*GATES, 1, "betterThan"), "tune", 'spec.stages[1].gates[1].betterThan = "tune": is a fineTune stage; name a batch stage'),
     ((*STAGES, 2, "dependsOn"), [], 'spec.stages[2].serve.models[0].model.stage = "tune": stage chat does not depend on it, and could start before it is done; add tune to dependsOn'),
-    # training
     ((*TUNE, "training", "globalBatchSize"), 30, "spec.stages[0].fineTune.training.globalBatchSize = 30: cannot be shared by 4 workers with perDeviceTrainBatchSize 1; make it a multiple of 4"),
     ((*TUNE, "data", "validation"), ..., "spec.stages[0].fineTune.training.loadBest = true: the best checkpoint is told by validation rows, and there are none; set data.validation or data.split"),
     ((*TUNE, "training", "saveSteps"), 70, "spec.stages[0].fineTune.training.loadBest = true: checkpoints, every 70 steps, fall between evaluations, every 50; make saveSteps a multiple of evalSteps"),
@@ -74,8 +73,6 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "storage", "path"), "ml/../../other", 'spec.storage.path = "ml/../../other": leaves the storage; write a path below the storage, without ..'),
     (("spec", "storage", "path"), "/ml", 'spec.storage.path = "/ml": leaves the storage; write a path below the storage, without ..'),
     ((*STAGES, 2, "serve", "tracing"), {"endpoint": "collector:4317"}, 'spec.stages[2].serve.tracing.endpoint = "collector:4317": the scheme collector is not known here; begin it with https://, http://'),
-    # training
-    ((*TUNE, "training", "distributed"), {"fsdp": {}}, "spec.stages[0].fineTune.training.distributed: each worker holds the whole model here; leave it out; method qlora and training.gradientCheckpointing take less memory"),
     # engines
     ((*BATCH, "multimodal"), {"kind": "video", "column": "clip"}, 'spec.stages[1].batch.multimodal.kind = "video": the batch\'s own engine is shown images alone; serve the model, and ask it by task serve'),
     # schedule
@@ -173,6 +170,24 @@ def test_adapters_that_engines_cannot_load(lora: dict[str, Any], line: str) -> N
     edit = ((*TUNE, "lora"), lora)
     assert problems(edit) == told
     assert problems(edit, ((*TUNE, "export"), {"merge": True})) == []
+
+
+@pytest.mark.parametrize(
+    ("tune", "distributed", "line"),
+    [
+        ({"workers": {"count": 1}}, {"fsdp": {}}, ".fsdp: there is one worker, and nothing to spread the model over; set workers.count to 2 or more"),
+        ({"workers": {"min": 1, "max": 2}}, {"fsdp": {}}, ".fsdp: there is one worker, and nothing to spread the model over; set workers.min to 2 or more"),
+        ({"workers": ELASTIC}, {"deepspeed": {}}, ".deepspeed: its checkpoints are for the number of workers that wrote them; set workers.count in place of min and max, or use fsdp"),
+        ({"workers": {"count": 2}}, {"deepspeed": {"zero_optimization": {"stage": 4}}}, '.deepspeed.zero_optimization.stage = "4": is no stage of ZeRO; set one of 0, 1, 2, 3'),
+        ({"workers": {"count": 2}, "method": "qlora"}, {"fsdp": {}}, ": weights that method qlora has quantised cannot be spread; use lora, or leave it out"),
+    ],
+)  # fmt: skip
+def test_a_model_that_cannot_be_spread(tune: dict[str, Any], distributed: Any, line: str) -> None:
+    edits: list[Any] = [((*TUNE, name), value) for name, value in tune.items()]
+    edits.append((("spec", "ray", "queue"), None))  # which takes no elastic workers
+    told = problems(*edits, ((*TUNE, "training", "distributed"), distributed))
+    assert told == [f"spec.stages[0].fineTune.training.distributed{line}"]
+    assert problems(*edits) == []
 
 
 def test_adapter_of_an_embedding_cannot_be_loaded() -> None:

@@ -155,6 +155,7 @@ def test_engines_with_other_shares_are_not_estimated(plan: Plan, tmp_path: Path)
             ["engineKwargs.max_model_len: 65536", "parallelism.tensor: 2"],
         ),
         ({"name": "h100"}, {"tune": {"method": "full"}}, ["an accelerator of 140.4 GiB or more, such as H200"]),
+        ({"name": "a100"}, {"tune": {"method": "full"}}, ["workers.count: 8 with training.distributed.fsdp: {}"]),
         ({"name": "l4", "count": 0.5}, {}, ["method: qlora with training.gradientCheckpointing: true"]),
         ({"name": "h100"}, {"tune": {"training": {"perDeviceTrainBatchSize": 8}}}, ["perDeviceTrainBatchSize: 1"]),
     ],

@@ -117,6 +117,40 @@ def test_training_of_other_kinds(fields: dict[str, Any], gib: float) -> None:
     assert of_training(shape_of(QWEN_7B), tune(**fields)).total / GIB == pytest.approx(gib, abs=0.6)
 
 
+@pytest.mark.capability("memory", "sharding")
+@pytest.mark.parametrize(
+    ("distributed", "gb"),
+    # Of a model of 7.5e9 parameters on 64 accelerators: ZeRO (arXiv:1910.02054), figure 1
+    [
+        ({"deepspeed": {"zero_optimization": {"stage": 0}}}, 120),
+        ({"deepspeed": {"zero_optimization": {"stage": 1}}}, 31.4),
+        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, 16.6),
+        ({"deepspeed": {}}, 1.9),
+        ({"fsdp": {}}, 1.9),
+        ({"fsdp": {"fsdp_cpu_offload": True}}, 0),
+        ({"deepspeed": {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}}, 15.2),
+    ],
+)
+def test_a_model_that_is_spread(distributed: dict[str, Any], gb: float) -> None:
+    shape = shape_of(QWEN_7B)
+    spread = tune(method="full", training={"distributed": distributed}, workers={"count": 64})
+    parts = of_training(shape, spread).parts
+    each = parts["weights, gradients and optimizer"] / shape.parameters
+    assert each == pytest.approx(gb / 7.5, rel=0.02)
+    # Two layers of 0.23e9 parameters, the matrix to the vocabulary of 0.54e9, and their gradients, of two bytes each
+    whole = "layers that are gathered"
+    assert parts.get(whole, 0) / 1e9 == pytest.approx(4.0 if gb < 2 else 0, rel=0.02)
+
+
+def test_an_adapter_over_a_model_that_is_spread() -> None:
+    halves = tune(training={"distributed": {"fsdp": {}}}, workers={"count": 2})
+    parts = of_training(shape_of(QWEN_7B), halves).parts
+    assert parts["weights"] / GIB == pytest.approx(7.1, rel=0.01)
+    kept = tune(training={"distributed": {"fsdp": {"reshard_after_forward": False}}}, workers={"count": 2})
+    whole = of_training(shape_of(QWEN_7B), kept).parts["layers that are gathered"]
+    assert whole / GIB == pytest.approx(14.2, rel=0.01)
+
+
 @pytest.mark.capability("memory")
 @pytest.mark.parametrize(
     ("kwargs", "spread", "parts"),

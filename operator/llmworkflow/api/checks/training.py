@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.problems import Path, Problem
 from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
+
+_STAGES = (0, 1, 2, 3)  # of DeepSpeed's ZeRO
 
 
 def check(workflow: LLMWorkflow) -> Iterator[Problem]:
@@ -15,6 +18,7 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             path: Path = ("spec", "stages", position, "fineTune")
             if stage.fine_tune.engine == "trl":  # the other one has its own arguments
                 yield from _uneven_batch(path, stage.fine_tune)
+                yield from _unspread(path, stage.fine_tune)
             yield from _no_best(path, stage.fine_tune)
             yield from _elastic_in_queue(path, stage, workflow)
             yield from _needs_accelerator(path, stage, workflow)
@@ -33,6 +37,44 @@ def _uneven_batch(path: Path, tune: FineTune) -> Iterator[Problem]:
                 f"make it a multiple of {together}",
                 value=training.global_batch_size,
             )
+
+
+def _unspread(path: Path, tune: FineTune) -> Iterator[Problem]:
+    """What of a model that is spread over the workers cannot be, or would not be."""
+    distributed, workers = tune.training.distributed, tune.workers
+    where = (*path, "training", "distributed")
+    if distributed is None:
+        return
+    if tune.method == "qlora":
+        yield Problem(
+            where, "weights that method qlora has quantised cannot be spread", "use lora, or leave it out"
+        )
+    if distributed.deepspeed is not None:
+        yield from _unspread_by_deepspeed((*where, "deepspeed"), distributed.deepspeed, tune)
+    if distributed.fsdp is not None and (workers.min or workers.count) == 1:
+        yield Problem(
+            (*where, "fsdp"),
+            "there is one worker, and nothing to spread the model over",
+            f"set workers.{'count' if workers.min is None else 'min'} to 2 or more",
+        )
+
+
+def _unspread_by_deepspeed(path: Path, options: JsonObject, tune: FineTune) -> Iterator[Problem]:
+    if tune.workers.min is not None:
+        yield Problem(
+            path,
+            "its checkpoints are for the number of workers that wrote them",
+            "set workers.count in place of min and max, or use fsdp",
+        )
+    zero = options.get("zero_optimization", {})
+    stage = zero.get("stage", _STAGES[-1]) if isinstance(zero, dict) else zero
+    if stage not in _STAGES:
+        yield Problem(
+            (*path, "zero_optimization", "stage"),
+            "is no stage of ZeRO",
+            f"set one of {', '.join(map(str, _STAGES))}",
+            value=str(stage),
+        )
 
 
 def _no_best(path: Path, tune: FineTune) -> Iterator[Problem]:
@@ -73,6 +115,11 @@ def _needs_accelerator(path: Path, stage: Stage, workflow: LLMWorkflow) -> Itera
     if stage.fine_tune.method == "qlora":
         yield Problem(
             (*path, "method"), "needs a GPU", "set ray.accelerator, or use lora", value=stage.fine_tune.method
+        )
+    distributed = stage.fine_tune.training.distributed
+    if distributed and distributed.deepspeed is not None:
+        yield Problem(
+            (*path, "training", "distributed", "deepspeed"), "needs a GPU", "set ray.accelerator, or use fsdp"
         )
     if stage.fine_tune.training.precision == "fp16":
         yield Problem(

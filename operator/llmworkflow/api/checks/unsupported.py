@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem
-from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.api.spec.serve import Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
@@ -20,19 +19,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         )
     for position, stage in enumerate(workflow.spec.stages):
         path: Path = ("spec", "stages", position)
-        if stage.fine_tune:
-            yield from _tuning((*path, "fineTune"), stage.fine_tune)
         if stage.serve:
             yield from _serving((*path, "serve"), stage.serve)
-
-
-def _tuning(path: Path, tune: FineTune) -> Iterator[Problem]:
-    if tune.training.distributed:
-        yield Problem(
-            (*path, "training", "distributed"),
-            "each worker holds the whole model here",
-            "leave it out; method qlora and training.gradientCheckpointing take less memory",
-        )
 
 
 def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
