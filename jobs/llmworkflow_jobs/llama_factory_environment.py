@@ -1,10 +1,11 @@
-"""The environments that LLaMA-Factory runs in.
+"""The environments that LLaMA-Factory runs in; as a program, `python -m`, this puts them into an image.
 
 It needs older versions than the jobs do, and its PPO an older TRL than the rest of it.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from llmworkflow_jobs import overlay
@@ -45,3 +46,8 @@ _TRL_OF_PPO = "trl==0.9.6"
 def python(stage: str, cache: Path) -> Path:
     """The interpreter for a `stage` of its YAML. Raises JobError."""
     return overlay.python("llamafactory", (*_PACKAGES, _TRL_OF_PPO if stage == "ppo" else _TRL), cache)
+
+
+if __name__ == "__main__":
+    for stage in ("sft", "ppo"):
+        python(stage, Path(os.environ[overlay.IMAGE_ENV]))
