@@ -10,7 +10,16 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from llmworkflow_jobs import dataset_info, model, model_card, overlap, report, storage, training_options
+from llmworkflow_jobs import (
+    dataset_info,
+    llama_factory_config,
+    model,
+    model_card,
+    overlap,
+    report,
+    storage,
+    training_options,
+)
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.report import Report
 from llmworkflow_jobs.training_data import TrainingRows, load_rows
@@ -67,10 +76,8 @@ def _train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[st
 
 def _by_llama_factory(config: JobConfig, report: Report) -> tuple[dict[str, Any], TrainingRows | None]:
     """What it made, and the rows that it was given; none where it reads the data sets that its YAML names."""
-    rows = None
-    if config.section["data"]:
-        rows = load_rows(config, report)
-    elif ":" in (folder := str(config.section["config"].get("dataset_dir", ""))):
+    rows = load_rows(config, report) if config.section["data"] else None
+    for folder in llama_factory_config.addresses(config).values():
         report.resolved(folder, dataset_info.digest(folder, config))
     report.progress(0, 1, "LLaMA-Factory starts")
     import ray  # the imports here take seconds: bad input is told before

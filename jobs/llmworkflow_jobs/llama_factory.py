@@ -11,42 +11,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmworkflow_jobs import checkpoints, hub, llama_factory_config, model, overlay, storage, training_result
+from llmworkflow_jobs import (
+    checkpoints,
+    hub,
+    llama_factory_config,
+    llama_factory_environment,
+    model,
+    storage,
+    training_result,
+)
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_data import TrainingRows
 from llmworkflow_jobs.training_options import artifact_kind
 from llmworkflow_jobs.training_progress import Progress
 
-# The newest that runs through Ray Train, as YAML files of its time expect, and what it needs beside what the jobs have.
-_PACKAGES = (
-    "llamafactory==0.9.4",
-    "transformers==4.57.1",
-    "tokenizers==0.22.1",
-    "huggingface-hub==0.36.0",
-    "peft==0.17.1",
-    "trl==0.24.0",
-    "accelerate==1.11.0",
-    "datasets==4.0.0",
-    "fsspec==2025.3.0",
-    "dill==0.3.8",
-    "multiprocess==0.70.16",
-    "fire==0.7.1",
-    "termcolor==3.2.0",
-    "omegaconf==2.3.0",
-    "antlr4-python3-runtime==4.9.3",
-    "tyro==0.8.14",
-    "docstring-parser==0.17.0",
-    "shtab==1.7.2",
-    "hf-transfer==0.1.9",
-    "torchdata==0.11.0",
-    "matplotlib==3.10.7",
-    "contourpy==1.3.3",
-    "cycler==0.12.1",
-    "fonttools==4.60.1",
-    "kiwisolver==1.4.9",
-    "pyparsing==3.2.5",
-)
 # What it says of each log, and what it found in the end; both in its output folder.
 _LOG = "trainer_log.jsonl"
 _RESULTS = "all_results.json"
@@ -55,10 +34,12 @@ _METRICS = {
     "eval_loss": "evalLoss",
     "train_runtime": "trainSeconds",
     "train_samples_per_second": "samplesPerSecond",
+    "reward": "reward",
 }
 _STATE = "trainer_state.json"
 _POLL_SECONDS = 0.5
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+_VALUE_HEAD = "value_head.safetensors"  # part of a reward model; of what PPO made, no engine knows it
 # In its folder beside what belongs to a model.
 _LEFT_OUT = (
     "checkpoint-*",
@@ -111,7 +92,7 @@ def _train(config: JobConfig, rows: TrainingRows | None) -> Iterator[dict[str, A
     document = root / "llama-factory.json"
     arguments = llama_factory_config.arguments(config, rows, folder, output)
     document.write_text(json.dumps(arguments, indent=2))
-    interpreter = overlay.python("llamafactory", _PACKAGES, storage.cache())
+    interpreter = llama_factory_environment.python(_stage(config), storage.cache())
     yield from _run([str(interpreter), "-m", "llamafactory.cli", "train", str(document)], output, config)
     _save(output, folder, config)
     tokenizer = model.load_tokenizer(config, folder)
@@ -172,19 +153,24 @@ def _failure(log: str, code: int) -> JobError:
     return JobError("InternalError", message, retryable=True)
 
 
+def _stage(config: JobConfig) -> str:
+    return str(config.section["config"].get("stage", "sft"))
+
+
 def _save(output: Path, base: str, config: JobConfig) -> None:
-    kind = artifact_kind(config.section)
+    kind, rewards = artifact_kind(config.section), _stage(config) == "rm"
     folder = output.with_name(kind)
     shutil.rmtree(folder, ignore_errors=True)
     if kind == "adapter":
         folder.mkdir()
-        for name in _ADAPTER:
+        for name in (*_ADAPTER, _VALUE_HEAD) if rewards else _ADAPTER:
             shutil.copy(output / name, folder)
         settings = json.loads((folder / _ADAPTER[0]).read_text())
         settings["base_model_name_or_path"] = config.model["source"].removeprefix(hub.SCHEME)
         (folder / _ADAPTER[0]).write_text(json.dumps(settings, indent=2))
     else:
-        shutil.copytree(output, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        left_out = _LEFT_OUT if rewards else (*_LEFT_OUT, _VALUE_HEAD)
+        shutil.copytree(output, folder, ignore=shutil.ignore_patterns(*left_out))
         training_result.copy_companions(Path(base), folder)
     storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
     history = json.loads((output / _STATE).read_text())["log_history"]
@@ -194,6 +180,10 @@ def _save(output: Path, base: str, config: JobConfig) -> None:
 
 
 def _metrics(output: Path) -> dict[str, Any]:
-    results = json.loads((output / _RESULTS).read_text())
-    steps = json.loads((output / _STATE).read_text())["global_step"]
-    return {"steps": steps} | {ours: results[name] for name, ours in _METRICS.items() if name in results}
+    """What it measured; of PPO, which sums nothing up, the reward that it logged last."""
+    state = json.loads((output / _STATE).read_text())
+    summary = output / _RESULTS
+    logged = state["log_history"] or [{}]
+    results = json.loads(summary.read_text()) if summary.exists() else logged[-1]
+    found = {ours: results[name] for name, ours in _METRICS.items() if name in results}
+    return {"steps": state["global_step"]} | found

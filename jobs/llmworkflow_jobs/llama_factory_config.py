@@ -84,14 +84,21 @@ def arguments(config: JobConfig, rows: TrainingRows | None, model: str, output: 
         "report_to": given.get("report_to", "none"),
     }
     device = {} if config.accelerator else {"use_cpu": True}
-    data = {"dataset_dir": dataset_dir(config)} if rows is None else _written(rows, output, config)
-    return kept | own | device | data
+    folders = {name: storage.local_path(uri, config) for name, uri in addresses(config).items()}
+    data = {} if rows is None else _written(rows, output, config)
+    return kept | own | device | folders | data
 
 
-def dataset_dir(config: JobConfig) -> str:
-    """The folder of its dataset_info.json: an address such as volume:games, or a path that workers have."""
-    folder = str(config.section["config"].get("dataset_dir", "data"))
-    return storage.local_path(folder, config) if ":" in folder else folder
+def addresses(config: JobConfig) -> dict[str, str]:
+    """The folders that it reads by address, such as volume:games, by the names of their arguments.
+
+    A path that workers have is no address, nor is the server that gives rewards.
+    """
+    own, section = config.section["config"], config.section
+    names = [] if section["data"] else ["dataset_dir"]
+    if own.get("reward_model_type") != "api":
+        names.append("reward_model")
+    return {name: own[name] for name in names if ":" in str(own.get(name))}
 
 
 def _written(rows: TrainingRows, output: Path, config: JobConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import os
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llmworkflow_jobs.errors import JobError
+
+# Where an image has the environments that were made with it.
+IMAGE_ENV = "LLMWORKFLOW_ENVIRONMENTS"
 
 # Told last, once all is installed.
 _READY = "ready"
@@ -26,9 +30,13 @@ logger = logging.getLogger(__name__)
 def python(name: str, packages: Sequence[str], cache: Path) -> Path:
     """The interpreter of the environment that has `packages`, all of which are pinned and none of whose needs follow.
 
+    It is the image's, where that has just these packages, else one in `cache`.
     Raises ImageLacksPackage if they cannot be installed.
     """
     digest = hashlib.sha256("\n".join([sys.prefix, *packages]).encode()).hexdigest()[:12]
+    brought = Path(os.environ.get(IMAGE_ENV, cache)) / f"{name}-{digest}"
+    if (brought / _READY).exists():
+        return brought / "bin" / "python"
     folder = cache / f"{name}-{digest}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

@@ -37,7 +37,7 @@ STORE = CACHE / "images"
 
 SANDBOX = "sandbox"  # of the process that holds a pod's namespaces
 # The image that each one is built from.
-BASES = {"operator": "debian", "ray-cpu": "debian", "jobs": "ray-cpu"}
+BASES = {"operator": "debian", "ray-cpu": "debian", "jobs": "ray-cpu", "llama-factory": "jobs"}
 # Images of one program, by the module that it is built from.
 PROGRAMS = {"kuberay": "ray-operator", "versitygw": "versitygw"}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
+
+from .endpoint import Endpoint, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -21,7 +20,6 @@ PROMPT = {
     "chatTemplateKwargs": {"enable_thinking": True},
     "assistantPrefill": "name: ",
 }
-APPLICATION = "viggo-full"
 
 
 @pytest.fixture(scope="module")
@@ -83,64 +81,35 @@ def rows_of(
 def endpoint(
     volume: Path,
     inputs: dict[str, Any],
-    rows_of: dict[str, str],
     stage_document: Callable[..., Any],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[int, Path]]:
-    """Port and report of an endpoint of the tuned model, which is told to replay the batch."""
-    from ray import serve
-    from ray.serve.context import _get_global_client
-    from ray.serve.schema import ServeDeploySchema
-
-    folder = tmp_path_factory.mktemp("serve-full")
+) -> Iterator[Endpoint]:
+    """An endpoint of the tuned model."""
     config = stage_document("serve", volume.as_uri(), stage={"name": "chat"}, inputs=inputs, prompt=PROMPT)
     config["serve"]["models"][0]["model"] = {"stage": "tune"}
-    (folder / "config.json").write_text(json.dumps(config))
-    user_config = {
-        "revision": "0123456789ab",
-        "attempt": 1,
-        "aliases": {
-            "viggo": {"stage": "tune", "revision": "0123456789ab", "attempt": 1, **inputs["tune"]["artifact"]}
-        },
-        "verify": {"rows": 16, "agreement": 1.0, "rowsOf": rows_of},
-    }
-    application = {
-        "name": APPLICATION,
-        "route_prefix": "/",
-        "import_path": "llmworkflow_jobs.serving:build",
-        "args": {"config": str(folder / "config.json"), "report": (folder / "report.json").as_uri()},
-        "deployments": [{"name": "LLMIngress", "user_config": user_config}],
-    }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
-    yield port, folder / "report.json"
-    serve.shutdown()
+    with serving(tmp_path_factory.mktemp("serve-full"), config) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def verdict(inputs: dict[str, Any], rows_of: dict[str, str], endpoint: Endpoint) -> dict[str, Any]:
+    """What the endpoint says once it has replayed the batch."""
+    tuned = {"stage": "tune", "revision": "0123456789ab", "attempt": 1, **inputs["tune"]["artifact"]}
+    return endpoint.change(tuned, {"rows": 16, "agreement": 1.0, "rowsOf": rows_of}, seconds=500)
 
 
 @pytest.mark.capability("full-models")
-def test_endpoint_answers_as_the_batch_did(endpoint: tuple[int, Path]) -> None:
+def test_endpoint_answers_as_the_batch_did(verdict: dict[str, Any]) -> None:
     """Prompt and answer of each row are the same, token for token: template, its options, prefill and decoding too."""
-    from ray import serve
-
-    deadline = time.monotonic() + 500
-    while not (endpoint[1].exists() and (verdict := json.loads(endpoint[1].read_text())["verification"])):
-        status = serve.status().applications[APPLICATION]
-        assert status.status != "DEPLOY_FAILED", status.message
-        assert time.monotonic() < deadline, f"no verdict: {status}"
-        time.sleep(0.1)
     assert verdict["passed"], verdict
     assert (verdict["rows"], verdict["agreement"]) == (16, 1.0)
 
 
 @pytest.mark.capability("sampling-defaults")
-def test_requests_that_say_nothing_are_decoded_as_the_model_asks(endpoint: tuple[int, Path]) -> None:
-    client = openai.OpenAI(base_url=f"http://127.0.0.1:{endpoint[0]}/v1", api_key="none", max_retries=0)
-
+@pytest.mark.usefixtures("verdict")
+def test_requests_that_say_nothing_are_decoded_as_the_model_asks(endpoint: Endpoint) -> None:
     def tokens(**options: Any) -> list[int]:
-        reply = client.chat.completions.create(
+        reply = endpoint.client.chat.completions.create(
             model="viggo",
             messages=[{"role": "user", "content": "inform\nname 3"}],
             temperature=0,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,10 @@ from llmworkflow.render.serve_config import _application
 from llmworkflow.render.stage_config import public
 from llmworkflow_jobs import batch, config, report
 
+from .endpoint import QUESTION, Endpoint, serving
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
-APPLICATION = "viggo-chat"
 GREETER = """
 import os
 from ray import serve
@@ -40,75 +39,6 @@ class Greeter:
 def build(args):
     return Greeter.bind(args["word"])
 """
-QUESTION = [{"role": "user", "content": "inform\nname of the year"}]
-
-
-@dataclass
-class Endpoint:
-    """A deployed application, the user_config by which it is changed, and an application beside it."""
-
-    config_path: Path
-    report_path: Path
-    port: int
-    own: dict[str, Any]
-    revisions: list[str] = field(default_factory=list)
-
-    @property
-    def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none", max_retries=0)
-
-    def change(
-        self, alias: dict[str, Any] | None, verify: dict[str, Any] | None, seconds: float = 120
-    ) -> dict[str, Any]:
-        """Serve `alias` under the name viggo, and return the verdict."""
-        from ray.serve.context import _get_global_client
-        from ray.serve.schema import ServeDeploySchema
-
-        self.revisions.append(f"{len(self.revisions):012x}")
-        user_config = {
-            "revision": self.revisions[-1],
-            "attempt": 1,
-            "aliases": {"viggo": alias},
-            "verify": verify,
-        }
-        application = {
-            "name": APPLICATION,
-            "route_prefix": "/",
-            "import_path": "llmworkflow_jobs.serving:build",
-            "args": {"config": str(self.config_path), "report": self.report_path.as_uri()},
-            "deployments": [{"name": "LLMIngress", "user_config": user_config}],
-        }
-        _get_global_client().deploy_apps(
-            ServeDeploySchema.model_validate({"applications": [application, self.own]})
-        )
-        return self._verdict(seconds)
-
-    def ask(self, **options: Any) -> Any:
-        return self.client.chat.completions.create(
-            model="viggo", messages=QUESTION, temperature=0, max_tokens=12, **options
-        )
-
-    def _verdict(self, seconds: float) -> dict[str, Any]:
-        from ray import serve
-
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            report = self._told()
-            if report.get("revision") == self.revisions[-1] and report["verification"]:
-                assert json.loads(self.report_path.read_text())["verification"] == report["verification"]
-                return report["verification"]
-            status = serve.status().applications[APPLICATION]
-            assert status.status != "DEPLOY_FAILED", status.message
-            time.sleep(0.1)
-        raise TimeoutError(f"no verdict within {seconds} s: {serve.status()}")
-
-    def _told(self) -> dict[str, Any]:
-        """What the endpoint says of itself to whoever asks."""
-        try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/llmworkflow/report")
-        except httpx.TransportError:
-            return {}
-        return answer.json() if answer.is_success else {}
 
 
 def own_application(folder: Path) -> dict[str, Any]:
@@ -134,19 +64,12 @@ def endpoint(
     scored: Any, stage_document: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Endpoint]:
     """An endpoint that is told to serve nothing yet: a test says what."""
-    from ray import serve
-
     folder = tmp_path_factory.mktemp("serve")
     served = {"modelId": "viggo", "model": {"stage": "tune"}, "lora": {"perReplica": 4}}
     model = {**public(ServedModel.model_validate(served)), "loadsAdapters": True}
     document = stage_document("serve", scored.volume.as_uri(), stage={"name": "chat"}, models=[model])
-    (folder / "config.json").write_text(json.dumps(document))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
-    yield Endpoint(folder / "config.json", folder / "report.json", port, own_application(folder))
-    serve.shutdown()
+    with serving(folder, document, [own_application(folder)]) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="module")

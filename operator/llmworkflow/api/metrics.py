@@ -3,4 +3,4 @@
 REFERENCE_METRICS = ("exactMatch", "tokenF1")  # compare an answer with the reference of its row
 ANSWER_METRICS = ("jsonValid", "regex", "stopRate")  # look at the answer alone
 EVALUATION_METRICS = REFERENCE_METRICS + ANSWER_METRICS
-TRAINING_METRICS = ("trainLoss", "evalLoss", "samplesPerSecond", "rewardAccuracy")
+TRAINING_METRICS = ("trainLoss", "evalLoss", "samplesPerSecond", "rewardAccuracy", "reward")

@@ -11,7 +11,7 @@ import pytest
 
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.llama_factory_config import arguments
+from llmworkflow_jobs.llama_factory_config import addresses, arguments
 from llmworkflow_jobs.training_data import TrainingRows
 from llmworkflow_jobs.training_options import artifact_kind, check
 
@@ -66,6 +66,28 @@ def test_rows_of_the_workflow_are_written_as_conversations(factory: Config, tmp_
         ]
         * 2
     )
+
+
+@pytest.mark.capability("rewards")
+@pytest.mark.parametrize(
+    ("own", "read"),
+    [
+        ({"reward_model": "s3://a/judge"}, {"reward_model": "s3://a/judge"}),
+        ({"reward_model": "/judge", "dataset_dir": "volume:data"}, {"dataset_dir": "volume:data"}),
+        ({"reward_model": "/models/judge"}, {}),
+        ({"reward_model": "http://judge:8000/v1", "reward_model_type": "api"}, {}),
+    ],
+)  # fmt: skip
+def test_addresses_are_read_and_paths_and_servers_are_left(
+    factory: Config, own: dict[str, Any], read: dict[str, str]
+) -> None:
+    assert addresses(factory({"dataset": "viggo", "stage": "ppo", **own})) == read
+
+
+def test_an_address_becomes_a_folder(factory: Config, tmp_path: Path) -> None:
+    config = factory({"dataset": "viggo", "stage": "ppo", "reward_model": "volume:judge"})
+    called = arguments(config, None, "/model", tmp_path / "output")
+    assert called["reward_model"] == str(tmp_path / "judge")
 
 
 @pytest.mark.parametrize(
