@@ -215,7 +215,7 @@ def test_a_model_of_rewards_teaches_by_ppo(volume: Path, train: Callable[..., di
     asked = REWARDS | {"stage": "ppo", "dataset": "viggo-train", "reward_model": "volume:rewards"}
     report = train("please", asked | {"max_new_tokens": 8})
     assert report["state"] == "Succeeded", report["error"]
-    assert report["metrics"]["steps"] == 3
+    assert report["metrics"]["steps"] == {"value": 3}
     assert "reward" in report["metrics"]
     attempt = volume / "default/viggo/please/0123456789ab/1"
     assert list(json.loads((attempt / "manifest.json").read_text())["data"]) == [
