@@ -184,7 +184,7 @@ def _stuck(summary: Summary) -> bool:
 
 
 _PHASES: Sequence[tuple[str, Callable[[Summary], object]]] = (
-    ("Suspended", lambda summary: summary.suspended),
+    ("Suspended", lambda summary: summary.suspended and not summary.ready),
     ("Failed", lambda summary: summary.failed),
     ("Degraded", lambda summary: summary.any_in(_S.DEGRADED)),
     ("Running", lambda summary: summary.working),

@@ -62,6 +62,13 @@ def suspended() -> SimulatedCluster:
     return cluster
 
 
+def finished_and_suspended() -> SimulatedCluster:
+    cluster = finished()
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    return cluster
+
+
 def degraded() -> SimulatedCluster:
     cluster = SimulatedCluster().until_serving()
     cluster.see("chat", phase=ChildPhase.UNHEALTHY)
@@ -91,6 +98,7 @@ def serving() -> SimulatedCluster:
         (serving, "Serving", "chat", {"Ready", "Available"}),
         (failed, "Failed", "tune", {"Stalled", "Failed"}),
         (suspended, "Suspended", "tune", set()),
+        (finished_and_suspended, "Succeeded", "score", {"Ready", "Succeeded"}),
         (degraded, "Degraded", "chat", {"Progressing"}),
         (awaiting, "AwaitingApproval", "score", set()),
     ],
