@@ -39,17 +39,19 @@ class Applied:
 
     @contextmanager
     def listing(self) -> Iterator[Callable[[Place, JsonObject], None]]:
-        """Take over places and metadata of a list, less what was deleted since the list was asked for."""
+        """Take over places and items of a list, less what was deleted since the list was asked for."""
         gone = self._gone = set()
 
-        def take_over(place: Place, metadata: JsonObject) -> None:
-            found = hash_of({"metadata": metadata})
+        def take_over(place: Place, item: JsonObject) -> None:
+            found = hash_of(item)
             may_be_there = self._gone is gone and place not in gone
             if found and may_be_there and len(self._hashes) < _REMEMBERED:
                 self._hashes.setdefault(place, found)  # what was written here is newer than any list
 
-        yield take_over
-        self._gone = None
+        try:
+            yield take_over
+        finally:  # a list that fails, too, after which deletions would be noted for nobody
+            self._gone = None
 
 
 def place_of(companion: JsonObject) -> Place:

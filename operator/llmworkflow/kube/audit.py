@@ -83,7 +83,7 @@ class Audit:
                 for item in page["items"] or ():
                     metadata = item["metadata"]
                     found.add((metadata["namespace"], metadata["name"]))
-                    take_over((resource.kind, metadata["namespace"], metadata["name"]), metadata)
+                    take_over((resource.kind, metadata["namespace"], metadata["name"]), item)
                 query["continue"] = page["metadata"].get("continue", "")
                 if not query["continue"]:
                     return found

@@ -20,7 +20,7 @@ def code(spec_hash: str) -> dict[str, Any]:
 def test_what_a_list_has_is_known() -> None:
     applied = Applied()
     with applied.listing() as take_over:
-        take_over(PLACE, described("h1"))
+        take_over(PLACE, code("h1"))
     assert applied.has(code("h1"))
     assert not applied.has(code("h2"))
 
@@ -28,7 +28,7 @@ def test_what_a_list_has_is_known() -> None:
 def test_what_somebody_else_made_is_not_known() -> None:
     applied = Applied()
     with applied.listing() as take_over:
-        take_over(PLACE, metadata("code", annotations={}))
+        take_over(PLACE, {"metadata": metadata("code", annotations={})})
     assert not applied.has({"kind": "ConfigMap", "metadata": metadata("code")})
 
 
@@ -36,7 +36,7 @@ def test_what_was_written_is_newer_than_a_list() -> None:
     applied = Applied()
     applied.note(code("h2"))
     with applied.listing() as take_over:
-        take_over(PLACE, described("h1"))
+        take_over(PLACE, code("h1"))
     assert applied.has(code("h2"))
 
 
@@ -44,7 +44,7 @@ def test_what_was_deleted_since_a_list_was_asked_for_is_not_known_by_it() -> Non
     applied = Applied()
     with applied.listing() as take_over:
         applied.forget(PLACE)
-        take_over(PLACE, described("h1"))
+        take_over(PLACE, code("h1"))
     assert not applied.has(code("h1"))
 
 
@@ -52,7 +52,7 @@ def test_nothing_is_taken_from_a_list_since_which_a_watch_was_lost() -> None:
     applied = Applied()
     with applied.listing() as take_over:
         applied.forget()
-        take_over(PLACE, described("h1"))
+        take_over(PLACE, code("h1"))
     assert not applied.has(code("h1"))
 
 
@@ -61,5 +61,5 @@ def test_the_next_list_counts_again() -> None:
     with applied.listing():
         applied.forget(PLACE)
     with applied.listing() as take_over:
-        take_over(PLACE, described("h1"))
+        take_over(PLACE, code("h1"))
     assert applied.has(code("h1"))
