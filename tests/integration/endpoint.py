@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 import openai
+
+from llmworkflow.local.machine import HOST, free_port
 
 APPLICATION = "viggo-chat"
 QUESTION = [{"role": "user", "content": "inform\nname of the year"}]
@@ -30,7 +31,7 @@ class Endpoint:
 
     @property
     def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"http://127.0.0.1:{self.port}/v1", api_key="none", max_retries=0)
+        return openai.OpenAI(base_url=f"http://{HOST}:{self.port}/v1", api_key="none", max_retries=0)
 
     def change(
         self, alias: dict[str, Any] | None, verify: dict[str, Any] | None, seconds: float = 120
@@ -80,7 +81,7 @@ class Endpoint:
     def _told(self) -> dict[str, Any]:
         """What the endpoint says of itself to whoever asks."""
         try:
-            answer = httpx.get(f"http://127.0.0.1:{self.port}/llmworkflow/report")
+            answer = httpx.get(f"http://{HOST}:{self.port}/llmworkflow/report")
         except httpx.TransportError:
             return {}
         return answer.json() if answer.is_success else {}
@@ -94,9 +95,7 @@ def serving(
     from ray import serve
 
     (folder / "config.json").write_text(json.dumps(document))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    port = free_port()
+    serve.start(http_options={"host": HOST, "port": port})
     yield Endpoint(folder / "config.json", folder / "report.json", port, others)
     serve.shutdown()

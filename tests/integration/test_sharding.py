@@ -118,8 +118,9 @@ def test_a_model_in_two_halves_learns_as_a_whole_one(
     training = {"maxSteps": STEPS, "distributed": FSDP}
     halves = config(training, method=method, workers={"count": 2})
     found = spread(halves, tmp_path / "shares", monkeypatch)
-    for share in (tmp_path / "shares").iterdir():
-        own, all_of_them = json.loads(share.read_text())
+    shares = [json.loads(share.read_text()) for share in (tmp_path / "shares").iterdir()]
+    assert len(shares) == 2
+    for own, all_of_them in shares:
         assert own == pytest.approx(all_of_them / 2, rel=0.01)
 
     whole = config(training | {"distributed": None}, method=method, stage={"revision": "whole"})
