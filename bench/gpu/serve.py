@@ -1,24 +1,27 @@
 """Serving on one GPU: this project's endpoint beside `vllm serve`, asked the same by as many clients.
 
     PYTHONPATH=operator:jobs:bench/gpu VLLM_USE_FLASHINFER_SAMPLER=0 python bench/gpu/serve.py DATA \
-        [--requests 2048] [--clients 64] [--tokens 128] [--servers ours plain]
+        [--requests 1024] [--clients 64] [--tokens 128]
 
-DATA is a folder with ViGGO's train.jsonl. The weights are vLLM's dummies. Loading is left out of the figures; questions
-are distinct but for the instruction, and prefix caching is on in both. Beside the figures stand the processes that were
-busiest meanwhile, in cores.
+DATA is a folder with ViGGO's train.jsonl. The weights are vLLM's dummies. Both run at once, each with its share of the
+GPU's memory, and are asked by turns, first one and then the other, so that what else the machine does is in the figures
+of both. Loading is left out of the figures; questions are distinct but for the instruction, and prefix caching is on in
+both. Beside the figures stand the processes that were busiest meanwhile, in cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +32,17 @@ from load_clients import Load, Question, measure
 from llmworkflow.api.spec.serve import Serve
 
 _NAME = "viggo"
-_PORT = 8123
-_URL = f"http://127.0.0.1:{_PORT}"
-_START_SECONDS = 400
+_PORTS = {"ours": 8123, "plain": 8124}
+_START_SECONDS = 500
+# Two engines fit; how much is left for their caches is said, as neither can find out while the other starts.
+_ENGINE = workload.ENGINE | {"gpu_memory_utilization": 0.4, "kv_cache_memory_bytes": 16 << 30}
+# Who is asked first, and how answers come.
+_TURNS = [
+    (server, stream)
+    for servers in (("ours", "plain"), ("plain", "ours"))
+    for stream in (False, True)
+    for server in servers
+]
 
 
 @contextmanager
@@ -43,7 +54,7 @@ def ours(folder: Path) -> Iterator[None]:
     from ray.serve.schema import ServeDeploySchema
 
     ray.init(include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": _PORT})
+    serve.start(http_options={"host": "127.0.0.1", "port": _PORTS["ours"]})
     application = {
         "name": "bench",
         "route_prefix": "/",
@@ -57,41 +68,50 @@ def ours(folder: Path) -> Iterator[None]:
         ],
     }
     _get_global_client().deploy_apps(ServeDeploySchema.model_validate({"applications": [application]}))
-    _wait(lambda: _told()["verification"]["passed"])
     yield
     serve.shutdown()
     ray.shutdown()
 
 
 @contextmanager
-def plain(folder: Path) -> Iterator[None]:
+def plain(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`vllm serve` with the same engine."""
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder / "model")]
-    command += ["--served-model-name", _NAME, "--host", "127.0.0.1", "--port", str(_PORT)]
-    for name, value in workload.ENGINE.items():
+    command += ["--served-model-name", _NAME, "--host", "127.0.0.1", "--port", str(_PORTS["plain"])]
+    for name, value in _ENGINE.items():
         command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
-    with subprocess.Popen([*command, "--disable-uvicorn-access-log"]) as server:
-        _wait(lambda: bool(_read("/v1/models")))
-        yield
+    own = os.environ | {"VLLM_CACHE_ROOT": str(folder / "plain")}  # what is compiled is compiled by each
+    with subprocess.Popen([*command, "--disable-uvicorn-access-log"], env=own) as server:
+        yield server
         server.terminate()
 
 
-def run(
-    server: Callable[[Path], AbstractContextManager[None]], folder: Path, load: Load, asked: list[Question]
-) -> dict[str, Any]:
-    """The figures of a server, for answers that come whole and for those that are streamed."""
-    part = len(asked) // 9
-    with server(folder):
-        measure(_URL, load, asked[:part], stream=False)  # until nothing is compiled or captured any more
-        return {
-            "whole": _busy(lambda: measure(_URL, load, asked[part : 5 * part], stream=False)),
-            "streamed": _busy(lambda: measure(_URL, load, asked[5 * part :], stream=True)),
-        }
+def run(folder: Path, load: Load, asked: list[Question]) -> None:
+    """Print the figures of each turn, one JSON object a line, and then how much faster the one is than the other."""
+    part = len(asked) // (len(_TURNS) + 2)
+    shares = iter(asked[number * part : (number + 1) * part] for number in range(len(_TURNS) + 2))
+    rates: dict[tuple[str, bool], list[float]] = {}
+    with ours(folder), plain(folder) as server_of_vllm:
+        _wait("plain", lambda: bool(_read("plain", "/v1/models")), server_of_vllm)
+        _wait("ours", lambda: _told()["verification"]["passed"])
+        for server in _PORTS:  # until nothing is compiled or captured any more
+            measure(_url(server), load, next(shares), stream=False)
+        for server, stream in _TURNS:
+            figures = _busy(lambda: measure(_url(server), load, next(shares), stream=stream))  # noqa: B023
+            rates.setdefault((server, stream), []).append(figures["tokensPerSecond"])
+            print(server, json.dumps({"stream": stream} | figures), flush=True)
+    for stream in (False, True):
+        ratio = statistics.mean(rates["ours", stream]) / statistics.mean(rates["plain", stream])
+        print("ours / plain,", "streamed" if stream else "whole", round(ratio, 3), flush=True)
+
+
+def _url(server: str) -> str:
+    return f"http://127.0.0.1:{_PORTS[server]}"
 
 
 def _config(folder: Path) -> Path:
     """The file that the endpoint's engines start with."""
-    models = [{"modelId": _NAME, "engineKwargs": workload.ENGINE}]
+    models = [{"modelId": _NAME, "engineKwargs": _ENGINE}]
     document = workload.document("serve", folder, Serve.model_validate({"models": models}), "ours")
     served = [{**model, "loadsAdapters": False} for model in document["serve"]["models"]]
     document["serve"] |= {"models": served, "apiKeys": False}
@@ -124,24 +144,27 @@ def _seconds() -> dict[tuple[int, str], float]:
     return found
 
 
-def _wait(ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
+def _wait(server: str, ready: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+    began = time.monotonic()
+    while time.monotonic() < began + _START_SECONDS:
+        if process and process.poll() is not None:
+            raise ChildProcessError(f"{server} ended with {process.returncode}")
         try:
             if ready():
+                print(server, "is up after", round(time.monotonic() - began), "s", flush=True)
                 return
         except (OSError, TypeError, KeyError):  # not there yet, or nothing told yet
             pass
         time.sleep(0.5)
-    raise TimeoutError(f"no endpoint within {_START_SECONDS} s")
+    raise TimeoutError(f"no endpoint of {server} within {_START_SECONDS} s")
 
 
 def _told() -> Any:
-    return json.loads(_read("/llmworkflow/report"))
+    return json.loads(_read("ours", "/llmworkflow/report"))
 
 
-def _read(path: str) -> bytes:
-    with urllib.request.urlopen(_URL + path, timeout=10) as reply:
+def _read(server: str, path: str) -> bytes:
+    with urllib.request.urlopen(_url(server) + path, timeout=10) as reply:
         return bytes(reply.read())
 
 
@@ -153,25 +176,19 @@ def _questions(data: Path, count: int) -> list[Question]:
 
 
 def main() -> None:
-    """Measure both, and print one JSON object a run."""
+    """Measure both by turns."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--requests", type=int, default=2048)
+    parser.add_argument("--requests", type=int, default=1024, help="of each turn")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--servers", choices=("ours", "plain"), nargs="+", default=("ours", "plain"))
     options = parser.parse_args()
     load = Load(_NAME, options.clients, options.tokens)
-    asked = _questions(options.data, options.requests * 9 // 4)
+    asked = _questions(options.data, options.requests * (len(_TURNS) + 2))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         workload.make_model(folder / "model", workload.texts(options.data), weights=False)
-        for server in options.servers:
-            print(
-                server,
-                json.dumps(workload.in_process(run, globals()[server], folder, load, asked)),
-                flush=True,
-            )
+        run(folder, load, asked)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class LLMIngress(OpenAiIngress):
     async def _verdict(self, aliases: Mapping[str, Any], verify: Mapping[str, Any] | None) -> dict[str, Any]:
         if verify is None:
             return await verification.greet(list(aliases), self._ask)
-        names, rows = self._replayed(verify, aliases)
+        names, rows = await asyncio.to_thread(self._replayed, verify, aliases)
         try:
             async with asyncio.timeout(_VERIFICATION_SECONDS):
                 return await verification.replay(names, rows, verify["agreement"], self._ask)
