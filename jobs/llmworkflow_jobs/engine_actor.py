@@ -37,6 +37,7 @@ _SCHEMA = pa.schema(
         "token_ids": pa.list_(pa.int64()),
         "seconds": pa.float64(),
         "error": pa.string(),
+        "truncated": pa.bool_(),
     }
 )
 
@@ -65,9 +66,9 @@ class _Batch:
     began: float = field(default_factory=time.monotonic)
     answers: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, row: Mapping[str, Any], text: str, token_ids: list[int], error: str) -> None:
-        answer = {"request_index": row["request_index"], "text": text, "token_ids": token_ids, "error": error}
-        self.answers.append(answer | {"seconds": time.monotonic() - self.began})
+    def add(self, row: Mapping[str, Any], **answer: Any) -> None:
+        seconds = time.monotonic() - self.began
+        self.answers.append({"request_index": row["request_index"], "seconds": seconds, **answer})
         if len(self.answers) == len(self.rows):
             self.done.get_loop().call_soon_threadsafe(self.done.set_result, None)
 
@@ -111,8 +112,7 @@ class Engine:
                 for output in self._engine.step():
                     if output.finished:
                         batch, row = self._asked.pop(output.request_id)
-                        answer = output.outputs[0]
-                        batch.add(row, answer.text, list(answer.token_ids), "")
+                        batch.add(row, **_answer(output.outputs[0]))
         except BaseException:
             logger.exception("the engine died")
             os._exit(1)  # no exception of a thread would end the actor
@@ -140,7 +140,7 @@ class Engine:
         except EngineDeadError:
             raise
         except Exception as error:  # such as a prompt that is too long
-            batch.add(row, "", [], f"{type(error).__name__}: {error}")
+            batch.add(row, text="", token_ids=[], error=f"{type(error).__name__}: {error}", truncated=False)
         else:
             self._asked[name] = (batch, row)
 
@@ -152,6 +152,16 @@ class Engine:
 
             self._adapters[folder] = LoRARequest(folder, len(self._adapters) + 1, folder)
         return self._adapters[folder]
+
+
+def _answer(output: Any) -> dict[str, Any]:
+    """An answer of vLLM's; one of reason "length" was cut by `max_tokens` or by the longest context of the model."""
+    return {
+        "text": output.text,
+        "token_ids": list(output.token_ids),
+        "error": "",
+        "truncated": output.finish_reason == "length",
+    }
 
 
 def _sampling(parameters: Mapping[str, Any]) -> Any:

@@ -49,10 +49,15 @@ def generate(
         dataset = _on_vllm(rows, model, parameters, config)
     try:
         for row in dataset.iter_rows():
-            answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
-            yield row[_INDEX], replace(answer, values=list(row["values"])) if "values" in row else answer
+            yield row[_INDEX], _of_row(row)
     except RayError as error:
         raise _engine_error(error) from error
+
+
+def _of_row(row: Mapping[str, Any]) -> Answer:
+    answer = Answer(row["text"], list(row["token_ids"]), row["seconds"], row["error"] or None)
+    values = list(row["values"]) if "values" in row else []
+    return replace(answer, truncated=row.get("truncated"), values=values)
 
 
 def _dataset(

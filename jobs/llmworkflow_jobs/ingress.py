@@ -20,13 +20,19 @@ from ray.serve.llm.openai_api_models import ChatCompletionRequest
 from llmworkflow_jobs import replay, storage, verification
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
-from llmworkflow_jobs.report import REPORT_ENV, Report, open_sink
+from llmworkflow_jobs.report import REPORT_ENV, Report, open_sink, to_job_error
 from llmworkflow_jobs.volume_adapters import Route
 
 # An endpoint that takes longer than this for some rows is none to switch to.
 _VERIFICATION_SECONDS = 300
-# A request for a name whose adapter is being loaded waits as long as this before it is turned away.
+# A request for a name whose adapter is being loaded waits as long as this before it is turned away, and longer where
+# nothing is served yet: an engine that comes up again takes minutes.
 _LOADING_SECONDS = 60
+_STARTING_SECONDS = 600
+# Storage or an engine that was away for a moment is no reason to turn a model down.
+_PAUSES = (2, 10, 30)
+# An ingress that serves nothing, as a new one in place of another does at first, tries again after so long.
+_AGAIN_SECONDS = 30
 
 # The routes that a change proves before clients get them; set in the task of that change alone.
 _tried: ContextVar[Mapping[str, Route | None] | None] = ContextVar("tried", default=None)
@@ -70,24 +76,59 @@ class LLMIngress(OpenAiIngress):
         self._change = asyncio.create_task(self._change_to(user_config))
 
     async def _change_to(self, wanted: Mapping[str, Any]) -> None:
+        """Serve what is wanted if it proves good; as long as nothing is served at all, try again and again."""
+        try:
+            while True:
+                self._tell(wanted, await self._outcome(wanted))
+                self._moved.set()
+                if self._routes:
+                    return
+                await asyncio.sleep(_AGAIN_SECONDS)
+        finally:
+            self._coming = ()
+            self._moved.set()
+
+    async def _outcome(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """The verdict on what is wanted; after a good one it is served."""
+        try:
+            routes, verdict = await self._proved(wanted)
+        except Exception as error:  # a person has to see it in the workflow's status, whatever it is
+            logger.exception("revision %s is not served", wanted["revision"])
+            return verification.failed(next(iter(wanted["aliases"])), str(error))
+        if verdict["passed"]:
+            self._routes = routes
+        return verdict
+
+    async def _proved(self, wanted: Mapping[str, Any]) -> tuple[dict[str, Route | None], dict[str, Any]]:
+        """The routes to what is wanted, and the verdict on them. What may pass is tried again a few times."""
+        for pause in _PAUSES:
+            try:
+                return await self._prove(wanted)
+            except Exception as error:
+                if not to_job_error(error).retryable:
+                    raise
+                logger.warning("revision %s is tried again in %d s: %s", wanted["revision"], pause, error)
+            await asyncio.sleep(pause)
+        return await self._prove(wanted)
+
+    async def _prove(self, wanted: Mapping[str, Any]) -> tuple[dict[str, Route | None], dict[str, Any]]:
+        routes = await self._loaded(wanted["aliases"])
+        token = _tried.set(routes)
+        try:
+            return routes, await self._verdict(wanted["aliases"], wanted["verify"])
+        finally:
+            _tried.reset(token)
+
+    def _tell(self, wanted: Mapping[str, Any], verdict: Mapping[str, Any]) -> None:
+        """Report a verdict: to whoever asks here, also where the address of reports cannot be written to."""
         stage = {**self._job.stage, "revision": wanted["revision"], "attempt": wanted["attempt"]}
         report = Report(
             dataclasses.replace(self._job, stage=stage), open_sink(self._report or os.environ.get(REPORT_ENV))
         )
-        aliases = wanted["aliases"]
         try:
-            routes = await self._loaded(aliases)
-            _tried.set(routes)
-            verdict = await self._verdict(aliases, wanted["verify"])
-            if verdict["passed"]:
-                self._routes = routes
-        except Exception as error:  # a person has to see it in the workflow's status, whatever it is
-            logger.exception("revision %s is not served", wanted["revision"])
-            verdict = verification.failed(next(iter(aliases)), str(error))
-        finally:
-            self._coming = ()
-            self._moved.set()
-        report.verification(verdict)
+            report.verification(verdict)
+        except OSError:
+            logger.exception("the verdict on revision %s cannot be written", wanted["revision"])
         self._told = report.document
 
     async def _loaded(self, aliases: Mapping[str, Any]) -> dict[str, Route | None]:
@@ -185,7 +226,9 @@ class LLMIngress(OpenAiIngress):
         name = names[0] if model is None and len(names) == 1 else model
         if name in self._coming and name not in self._routes:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), _LOADING_SECONDS)
+                await asyncio.wait_for(
+                    self._moved.wait(), _LOADING_SECONDS if self._routes else _STARTING_SECONDS
+                )
         if name in self._routes:
             return name
         if name in self._coming:

@@ -88,7 +88,11 @@ class Answer:
         return own + sum(answer.counted() for answer in self.turns)
 
     def was_cut(self, max_tokens: int) -> bool:
-        """Whether the answer ended at the limit: vLLM's reason to stop does not reach the rows of ray.data.llm."""
+        """Whether the answer ended at a limit.
+
+        Where vLLM's reason to stop is not told, as by ray.data.llm, that is `max_tokens` alone: the end of the
+        model's context does not show.
+        """
         return len(self.token_ids) >= max_tokens if self.truncated is None else self.truncated
 
 

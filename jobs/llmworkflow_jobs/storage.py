@@ -93,11 +93,12 @@ def local_path(uri: str, config: JobConfig) -> str:
     listing = [uri, *(f"{info.path} {info.size} {info.mtime_ns}" for info in files)]
     target = cache() / hashlib.sha256("\n".join(listing).encode()).hexdigest()
     if not target.exists():
-        temporary = tempfile.mkdtemp(dir=target.parent)
-        fs.copy_files(
-            path, temporary, source_filesystem=filesystem, destination_filesystem=fs.LocalFileSystem()
-        )
-        _rename_unless_there(temporary, target)
+        # What another process was faster with, or what broke off, is not left behind: models are large.
+        with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as temporary:
+            fs.copy_files(
+                path, temporary, source_filesystem=filesystem, destination_filesystem=fs.LocalFileSystem()
+            )
+            _rename_unless_there(temporary, target)
     return str(target)
 
 

@@ -10,6 +10,7 @@ import asyncio
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException
+from ray import serve
 from ray.llm._internal.common.callbacks.base import CallbackBase
 from ray.llm._internal.serve.core.configs.llm_config import DiskMultiplexConfig
 from ray.llm._internal.serve.utils.lora_serve_utils import LoraModelLoader
@@ -61,7 +62,7 @@ class AdapterLoader(LoraModelLoader):
         try:
             adapter = await asyncio.to_thread(_load, route.uri, llm_config.experimental_configs[JOB], group)
         except JobError as error:
-            raise HTTPException(404, str(error)) from error
+            raise HTTPException(503 if error.retryable else 404, str(error)) from error
         return DiskMultiplexConfig(
             model_id=route.name,
             max_total_tokens=None,
@@ -74,10 +75,18 @@ class AdapterServer(LLMServer):
     """Ray's LLM server with adapters from the workflow's storage."""
 
     async def load(self, route: str) -> None:
-        """Load the adapter of an encoded route ahead of the first request for it."""
-        await self.engine.resolve_lora(await self._load_model(route))
+        """Load the adapter of an encoded route, unless the engine has it."""
+        adapter = await self._load_model(route)
+        async with self._resolving:
+            await self.engine.resolve_lora(adapter)
+
+    async def _maybe_resolve_lora_from_multiplex(self) -> None:
+        if route := serve.get_multiplexed_model_id():
+            await self.load(route)
 
     def _init_multiplex_loader(self, model_downloader_cls: Any = None) -> None:
+        # vLLM refuses the second of two requests that both bring an adapter that is new to it.
+        self._resolving = asyncio.Lock()
         super()._init_multiplex_loader(model_downloader_cls or AdapterLoader)
 
     async def _run_request(self, request: Any, **options: Any) -> Any:

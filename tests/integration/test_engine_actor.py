@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 TOO_LONG = 17
 # Two rows with parameters of their own, the second of which vLLM refuses.
 SHORTER, IMPOSSIBLE = 21, 22
+# One that fills the model's context of 512 tokens before it has all the tokens that it may have.
+CROWDED = 30
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +26,7 @@ def prompts() -> list[list[int]]:
     """Token ids of 40 rows, one of which is longer than the model takes."""
     rows = [[5 + number, 40, 60 + number, 7] for number in range(40)]
     rows[TOO_LONG] = [9] * 2000
+    rows[CROWDED] = [9] * 505
     return rows
 
 
@@ -77,6 +80,11 @@ def test_rows_that_the_engine_refuses_have_an_error(answers: list[dict[str, Any]
 
 def test_a_row_may_bring_its_own_parameters(answers: list[dict[str, Any]]) -> None:
     assert [len(answers[index]["token_ids"]) for index in (0, SHORTER, 39)] == [12, 5, 12]
+
+
+def test_an_answer_that_the_context_cuts_is_told(answers: list[dict[str, Any]]) -> None:
+    assert len(answers[CROWDED]["token_ids"]) < 12
+    assert [answers[index]["truncated"] for index in (0, CROWDED, TOO_LONG)] == [True, True, False]
 
 
 @pytest.mark.capability("generate")

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -20,7 +21,7 @@ from llmworkflow.render.serve_config import _application
 from llmworkflow.render.stage_config import public
 from llmworkflow_jobs import batch, config, report
 
-from .endpoint import QUESTION, Endpoint, serving
+from .endpoint import APPLICATION, QUESTION, Endpoint, serving
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -209,6 +210,27 @@ def test_an_adapter_that_is_gone_leaves_the_old_one_serving(
     assert not verdict["passed"]
     assert "ArtifactMissing" in verdict["message"]
     assert endpoint.ask().choices[0].message == before.choices[0].message
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_requests_that_bring_a_new_adapter_at_once_all_load_it(publish_adapter: Callable[..., Any]) -> None:
+    from ray import serve
+
+    adapter = publish_adapter("eeeeeeeeeeee", 4)
+    handle = serve.get_deployment_handle("AdapterServer:viggo", APPLICATION)
+    route = f"viggo:tune-eeeeeeeeeeee-1@{adapter['uri']}"
+    for loaded in [handle.load.remote(route) for _ in range(8)]:
+        loaded.result(timeout_s=60)
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_an_adapter_that_is_not_there_for_a_moment_is_served_once_it_is(
+    endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, Any], scored: Any, tmp_path: Path
+) -> None:
+    late = tmp_path / "late"
+    Timer(5, shutil.copytree, (Path(tuned["uri"].removeprefix("file://")), late)).start()
+    assert endpoint.change({"uri": late.as_uri(), "type": "adapter"}, None)["passed"]
+    assert endpoint.change(tuned, rows_of)["passed"]
 
 
 def engine_process() -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -187,3 +189,33 @@ def test_remote_folder_is_copied_once_and_anew_when_it_changes(
     second = storage.local_path("s3://bucket/model", fine_tune())
     assert (Path(second) / "a.json").read_text() == "22"
     assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_copies_that_nobody_uses_are_not_left_behind(
+    fine_tune: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file system of another class stands for a bucket; one copy breaks off, and of two at once one is enough."""
+    remote, cache = tmp_path / "remote", tmp_path / "cache"
+    remote.mkdir()
+    (remote / "a.json").write_text(json.dumps(1))
+    bucket = fs.SubTreeFileSystem(str(remote), fs.LocalFileSystem())
+    monkeypatch.setattr(storage, "open_uri", lambda uri, config: (bucket, ""))
+    monkeypatch.setenv("LLMWORKFLOW_CACHE", str(cache))
+    whole, both = fs.copy_files, Barrier(2, timeout=10)
+
+    def breaks_off(*args: Any, **options: Any) -> None:
+        whole(*args, **options)
+        raise OSError("connection lost")
+
+    def at_once(*args: Any, **options: Any) -> None:
+        whole(*args, **options)
+        both.wait()
+
+    monkeypatch.setattr(fs, "copy_files", breaks_off)
+    with pytest.raises(OSError, match="connection lost"):
+        storage.local_path("s3://bucket/model", fine_tune())
+    assert list(cache.iterdir()) == []
+    monkeypatch.setattr(fs, "copy_files", at_once)
+    with ThreadPoolExecutor(2) as pool:
+        copies = list(pool.map(lambda _: storage.local_path("s3://bucket/model", fine_tune()), range(2)))
+    assert [str(path) for path in cache.iterdir()] == copies[:1] == copies[1:]

@@ -126,3 +126,12 @@ async def test_without_rows_every_name_has_to_answer() -> None:
 
     verdict = await verification.greet(["chat", "chat:films"], ask)
     assert (verdict["passed"], verdict["modelId"]) == (False, "chat:films")
+
+
+async def test_thinking_that_the_endpoint_tells_apart_is_no_difference() -> None:
+    rows = replay.choose(answered(17), SAMPLING, reproducible=True)
+    split = {"token_ids": [5, 3], "message": {"reasoning": "text", "content": "3"}}
+    other = {"token_ids": [5, 4], "message": {"reasoning": None, "content": "4"}}
+    verdict = await verification.replay(VIGGO, rows, 1.0, endpoint(row3=split, row4=other))
+    assert verdict["agreement"] == 0.9375  # the other alone differs, in one of 16 rows
+    assert verdict["message"].endswith("the tokens agree, the text is '4' and was 'text 4'")
