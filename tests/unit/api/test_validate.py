@@ -155,6 +155,14 @@ def test_paths_of_this_machine_are_for_local_runs(address: str) -> None:
     assert bool(problems(edit, local=False)) == (not address.startswith("file:"))
 
 
+@pytest.mark.parametrize("url", ["10.0.0.1:8000/v1", "/v1", "file:///v1"])
+def test_a_server_is_no_path_on_any_machine(url: str) -> None:
+    asked = {"name": "ask", "batch": {"task": "http", "input": {"uri": "volume:a"}, "http": {"url": url}}}
+    (line,) = problems((STAGES, [asked]), local=True)
+    assert line.startswith(f'spec.stages[0].batch.http.url = "{url}": ')
+    assert line.endswith("; begin it with https://, http://")
+
+
 @pytest.mark.parametrize(
     ("lora", "line"),
     [

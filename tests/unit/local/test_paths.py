@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.local.paths import with_absolute_paths
 
 from .test_home import workflow
@@ -23,12 +24,53 @@ FOLDER = Path("/data/project")
         ("volume:rows.jsonl", "volume:rows.jsonl"),
         ("s3://bucket/rows.jsonl", "s3://bucket/rows.jsonl"),
         ("https://example.org/rows.jsonl", "https://example.org/rows.jsonl"),
+        ("my_rows:1.jsonl", "/data/project/my_rows:1.jsonl"),
     ],
 )
 def test_paths(written: str, read: str) -> None:
     batch = with_absolute_paths(workflow(written), FOLDER).spec.stages[0].batch
     assert batch is not None
     assert batch.input.uri == read
+
+
+def test_copies_are_beside_the_file_as_well() -> None:
+    spec = {
+        "model": {"source": "./tiny"},
+        "storage": {"volume": {"claimName": "data"}},
+        "stages": [
+            {"name": "near", "prefetch": {"mirror": "./near"}},
+            {"name": "tune", "fineTune": {"data": {"train": [{"uri": "a"}]}, "export": {"mirror": "./out"}}},
+        ],
+    }
+    before = LLMWorkflow.model_validate({"metadata": {"name": "copies"}, "spec": spec})
+    near, tune = with_absolute_paths(before, FOLDER).spec.stages
+    assert near.prefetch
+    assert tune.fine_tune
+    assert near.prefetch.mirror == "/data/project/near"
+    assert tune.fine_tune.export.mirror == "/data/project/out"
+
+
+def test_what_is_no_address_stays_as_it_is() -> None:
+    own = {"source": "Hello world", "uri": "plain"}
+    spec = {
+        "model": {"source": "volume:tiny"},
+        "storage": {"volume": {"claimName": "data"}},
+        "stages": [
+            {"name": "tune", "fineTune": {"engine": "llamaFactory", "config": own}},
+            {"name": "score", "batch": {"input": {"items": [own]}, "engineKwargs": own}},
+            {
+                "name": "chat",
+                "serve": {
+                    "models": [{"modelId": "m"}],
+                    "applications": [
+                        {"name": "a", "importPath": "a:b", "routePrefix": "/a", "args": own},
+                    ],
+                },
+            },
+        ],
+    }
+    before = LLMWorkflow.model_validate({"metadata": {"name": "own"}, "spec": spec})
+    assert with_absolute_paths(before, FOLDER) == before
 
 
 def test_nothing_else_is_set() -> None:

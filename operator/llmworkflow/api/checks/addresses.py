@@ -17,32 +17,46 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(//)?(.*)", re.DOTALL)
 
-Address = tuple[Path, str | None, tuple[str, ...]]
+Address = tuple[Path, str, tuple[str, ...]]
 """Where an address is written, the address, and the schemes that it may have."""
+
+_Field = tuple[Path, str | None, tuple[str, ...]]  # the same, of a field that may not be set
 
 
 def check(workflow: LLMWorkflow, local: bool) -> Iterator[Problem]:
     """Problems of every address; paths of this machine are right in a local run only."""
-    for path, address, schemes in _addresses(workflow):
-        if address is not None:
-            allowed = tuple(dict.fromkeys((*schemes, "file"))) if local else schemes
-            yield from _unreadable(path, address, allowed, local)
+    for path, address, schemes in addresses(workflow):
+        here = local and schemes != ENDPOINT_SCHEMES  # no path is a server
+        allowed = tuple(dict.fromkeys((*schemes, "file"))) if here else schemes
+        yield from _unreadable(path, address, allowed, here)
     folder = workflow.spec.storage.path
     if folder is not None and (folder.startswith("/") or ".." in folder.split("/")):
         remedy = "write a path below the storage, without .."
         yield Problem(("spec", "storage", "path"), "leaves the storage", remedy, value=folder)
 
 
-def _addresses(workflow: LLMWorkflow) -> Iterator[Address]:
+def addresses(workflow: LLMWorkflow) -> Iterator[Address]:
+    """Every address that is written in a workflow."""
+    for path, address, schemes in _fields(workflow):
+        if address is not None:
+            yield path, address, schemes
+
+
+def is_path(address: str) -> bool:
+    """Whether an address has no scheme, and so is a path of the machine that reads it."""
+    return _SCHEME.fullmatch(address) is None
+
+
+def _fields(workflow: LLMWorkflow) -> Iterator[_Field]:
     spec = workflow.spec
     yield ("spec", "model", "source"), spec.model.source, MODEL_SCHEMES
     yield ("spec", "storage", "uri"), spec.storage.uri, BUCKET_SCHEMES
     for position, stage in enumerate(spec.stages):
-        for path, address, schemes in _stage_addresses(stage):
+        for path, address, schemes in _stage_fields(stage):
             yield ("spec", "stages", position, *path), address, schemes
 
 
-def _stage_addresses(stage: Stage) -> Iterator[Address]:
+def _stage_fields(stage: Stage) -> Iterator[_Field]:
     if stage.fine_tune:
         data = stage.fine_tune.data
         for name, sources in (("train", data.train), ("validation", data.validation or [])) if data else ():
@@ -65,13 +79,18 @@ def _stage_addresses(stage: Stage) -> Iterator[Address]:
         yield ("prefetch", "mirror"), stage.prefetch.mirror, OUTPUT_SCHEMES
 
 
-def _unreadable(path: Path, address: str, schemes: tuple[str, ...], local: bool) -> Iterator[Problem]:
+def _unreadable(path: Path, address: str, schemes: tuple[str, ...], paths: bool) -> Iterator[Problem]:
     known = beginnings(schemes)
     match = _SCHEME.fullmatch(address)
     remedy = f"begin it with {', '.join(known)}"
     if match is None:
-        if not local:
-            yield Problem(path, "a path of one machine means nothing on a cluster", remedy, value=address)
+        told = (
+            "is no address of a server"
+            if schemes == ENDPOINT_SCHEMES
+            else "a path of one machine means nothing on a cluster"
+        )
+        if not paths:
+            yield Problem(path, told, remedy, value=address)
         return
     scheme, _, rest = match.groups()
     if scheme not in schemes:
