@@ -12,6 +12,7 @@ import pytest
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.problems import InvalidWorkflow
 from llmworkflow.api.validate import check, validate
+from llmworkflow_jobs.prompt import fill
 
 from .examples import EXAMPLES, FULL, WIDE, content, edited
 
@@ -264,6 +265,25 @@ def test_an_endpoint_of_the_workflow_is_asked_for_a_model_that_it_serves() -> No
 def test_templates_set_what_they_use_and_are_not_computed() -> None:
     template = "{% set found = text | from_json %}{% for n in range(3) %}{{ found[n] }}{% endfor %}{{ 'a' * 10 ** 12 }}"
     assert problems(((*BATCH, "postprocess"), template)) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered"),
+    [
+        ("{% for n in [7, 8] %}{{ loop.index }}{% endfor %}", "12"),
+        ("{% macro f(x, y=1) %}{{ x }}{{ y }}{{ varargs | length }}{{ kwargs | length }}{% endmacro %}{{ f(2) }}", "2100"),
+        ("{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}a{% endcall %}", "a"),
+        ("{% block b %}a{% endblock %}{{ self.b() }}", "aa"),
+    ],
+)  # fmt: skip
+def test_templates_use_what_their_statements_set(template: str, rendered: str) -> None:
+    assert problems(((*BATCH, "postprocess"), template)) == []
+    assert fill(template, "postprocess") == rendered
+
+
+def test_outside_of_a_loop_there_is_none() -> None:
+    (line,) = problems(((*BATCH, "postprocess"), "{{ loop.index }}"))
+    assert "there is no loop in it" in line
 
 
 def test_vectors_are_not_scored() -> None:

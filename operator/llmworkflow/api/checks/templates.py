@@ -14,6 +14,14 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 
 _ENVIRONMENT = jinja2.Environment(autoescape=True)  # nothing is ever rendered with it
 _FILTERS = {*_ENVIRONMENT.filters, "from_json"}  # the one that jobs add
+_CALLED = frozenset({"varargs", "kwargs", "caller"})
+# Names that Jinja2 itself sets within a statement.
+_BROUGHT: dict[type[nodes.Node], frozenset[str]] = {
+    nodes.For: frozenset({"loop"}),
+    nodes.Macro: _CALLED,
+    nodes.CallBlock: _CALLED,
+    nodes.Block: frozenset({"self", "super"}),
+}
 
 Template = tuple[Path, str | None, tuple[str, ...]]
 """Where a template is written, the template, and the names that it may use."""
@@ -59,8 +67,10 @@ def _wrong(path: Path, template: str, names: tuple[str, ...]) -> Iterator[Proble
 
 
 def _used(tree: nodes.Template) -> set[str]:
-    """The names that a template reads and does not set itself."""
+    """The names that a template reads, and that neither it nor its statements set."""
     found = list(tree.find_all(nodes.Name))
-    return {name.name for name in found if name.ctx == "load"} - {
-        name.name for name in found if name.ctx != "load"
-    }
+    read = {name.name for name in found if name.ctx == "load"}
+    own = {name.name for name in found if name.ctx != "load"}
+    own |= {macro.name for macro in tree.find_all(nodes.Macro)}
+    brought = (names for statement, names in _BROUGHT.items() if tree.find(statement))
+    return read.difference(own, *brought)
