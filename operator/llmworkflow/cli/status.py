@@ -78,7 +78,7 @@ def printed(resources: Sequence[JsonObject], output: str) -> str:
 
 def _follow(target: Target, name: str | None, everywhere: bool, output: str | None) -> NoReturn:
     """Redraw on a terminal, and print what changed where there is none, for ever."""
-    console = Console()
+    console = Console(markup=False)
     if name and not output:
         workflow = target.workflow(name)
         with View(console, name) as view:

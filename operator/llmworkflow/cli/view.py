@@ -88,7 +88,7 @@ def tree(name: str, status: LLMWorkflowStatus, now: datetime) -> RenderableType:
             Text(stage.state, style=_STYLES.get(stage.state, "dim")),
             _bar(stage),
             _time(stage, now),
-            figures_of(stage) or detail_of(stage),
+            Text(figures_of(stage) or detail_of(stage)),  # a plain str would be read as markup
         )
         if stage.message and stage.state in (
             StageState.FAILED,
@@ -181,9 +181,9 @@ def columns(*names: str) -> Table:
 
 
 def show(content: RenderableType) -> None:
-    """Print a table or more: to fit a terminal, or as wide as it is where there is none."""
-    console = Console()
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(content)
+    """Print a table or more, its texts as they are: to fit a terminal, or as wide as it is where there is none."""
+    console = Console(markup=False)
+    (console if console.is_terminal else Console(width=PIPE_WIDTH, markup=False)).print(content)
 
 
 def age(since: str | None, now: datetime) -> str:
