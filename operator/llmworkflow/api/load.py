@@ -19,11 +19,15 @@ class WorkflowFile:
     document: Document
     source: str  # name of the file; empty for a text
 
-    def check(self, local: bool) -> None:
-        """Raises InvalidWorkflow with the line of everything that `validate` finds."""
+    def wrong(self, local: bool) -> InvalidWorkflow | None:
+        """Everything that `validate` finds, with its lines; None where it finds nothing."""
         problems = validate(self.workflow, local=local)
-        if problems:
-            raise InvalidWorkflow(_with_lines(problems, self.document), self.source)
+        return InvalidWorkflow(_with_lines(problems, self.document), self.source) if problems else None
+
+    def check(self, local: bool) -> None:
+        """Raises what is wrong."""
+        if found := self.wrong(local):
+            raise found
 
 
 def load_workflow(source: str | Path) -> LLMWorkflow:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from llmworkflow.api.cron import next_time
-from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.api.load import load_valid_workflow, read_workflow_file
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
@@ -19,6 +19,7 @@ from llmworkflow.cli.run import read_workflow
 from llmworkflow.cli.view import columns, show
 from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
+from llmworkflow.client.errors import ClientError
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.workflow import Target
 from llmworkflow.core.clock import stamp
@@ -47,9 +48,17 @@ def init(file: Path) -> int:
 @FILE
 @ends_well
 def validate(file: Path) -> None:
-    """Check the workflow in FILE as the cluster would. What is wrong is said, and where."""
-    workflow = load_valid_workflow(file, local=True)
+    """Check the workflow in FILE. What is wrong is said, and where.
+
+    Paths of this machine are right for `run --local` alone: they are listed, as a cluster would refuse them.
+    """
+    found = read_workflow_file(file)
+    found.check(local=True)
+    workflow = found.workflow
     click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
+    elsewhere = found.wrong(local=False)
+    for line in elsewhere.lines() if elsewhere else ():
+        click.echo(f"on one machine only: {line}")
     if schedule := workflow.spec.schedule:
         coming = stamp(next_time(schedule.cron, schedule.time_zone, datetime.now(UTC)))
         click.echo(f"its jobs run again by schedule, the next time at {coming}")
@@ -73,7 +82,7 @@ def plan(target: Target, file: Path) -> None:
 
     And the GPUs and their memory that it takes. On a cluster its API server checks the file, too.
     """
-    workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(file)
+    workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(target, file)
     memory = examine(workflow, local=not isinstance(target, Cluster))
     table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS", "MEMORY")
     for step in forecast(workflow, status):
@@ -89,7 +98,12 @@ def _on_cluster(cluster: Cluster, file: Path) -> tuple[LLMWorkflow, LLMWorkflowS
     return workflow, status_of(apply(cluster, workflow, dry_run=True).resource)
 
 
-def _on_machine(file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:
+def _on_machine(machine: Target, file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:
     workflow = read_workflow(file)
-    home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
-    return workflow, home.status()
+    namespace = workflow.metadata.namespace
+    if machine.named not in (None, namespace):
+        raise ClientError(
+            f"--namespace is {machine.named}, while `run --local` takes metadata.namespace, which is {namespace}: "
+            "set that in the file, or leave --namespace out"
+        )
+    return workflow, WorkflowHome(default_root(), namespace, workflow.metadata.name).status()

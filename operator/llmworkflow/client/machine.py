@@ -103,22 +103,22 @@ class Machine:
     """This machine."""
 
     def __init__(self, namespace: str | None) -> None:
-        self._namespace = namespace
+        self.named = namespace
         self.place = f"namespace {namespace} of this machine" if namespace else "this machine"
         self._root = default_root()
 
     def workflow(self, name: str) -> MachineWorkflow:
-        home = WorkflowHome(self._root, self._namespace or "default", name)
+        home = WorkflowHome(self._root, self.named or "default", name)
         if not home.exists():
             homes = workflows(self._root)
             known = ", ".join(f"{home.folder.parent.name}/{home.folder.name}" for home in homes) or "none"
-            wanted = f"{self._namespace or 'default'}/{name}"
+            wanted = f"{self.named or 'default'}/{name}"
             raise LocalError(f"no workflow {wanted} on this machine; there are: {known}")
         return MachineWorkflow(home)
 
     def workflows(self, everywhere: bool = False) -> Sequence[MachineWorkflow]:
         """Those of the namespace, where one was named."""
-        namespace = None if everywhere else self._namespace
+        namespace = None if everywhere else self.named
         found = [MachineWorkflow(home) for home in workflows(self._root)]
         return [item for item in found if namespace in (None, item.namespace)]
 

@@ -72,6 +72,10 @@ class Target(Protocol):
     def place(self) -> str:
         """The place, in words."""
 
+    @property
+    def named(self) -> str | None:
+        """The namespace that a person named; None where it is the place's own."""
+
     def workflow(self, name: str) -> Workflow:
         """One workflow.
 

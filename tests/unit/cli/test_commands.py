@@ -57,7 +57,7 @@ def test_the_list_of_commands_fits_a_terminal() -> None:
 
 def test_the_starter_file_is_valid_and_is_not_overwritten(run: Run) -> None:
     assert run("init").exit_code == 0
-    assert run("validate", "workflow.yaml").output.strip().endswith("my-workflow is valid, 3 stages")
+    assert "my-workflow is valid, 3 stages" in run("validate", "workflow.yaml").output
     again = run("init")
     assert again.exit_code == 2
     assert "exists already" in again.output
@@ -75,6 +75,30 @@ def test_a_bad_file_ends_with_2_and_its_line(run: Run) -> None:
     )
     assert f"workflow.yaml:{line}: " in ended.output
     assert "learningRate" in ended.output
+
+
+def test_what_a_cluster_would_refuse_is_told_of_a_valid_file(run: Run) -> None:
+    run("init")
+    path = Path("workflow.yaml")
+    ended = run("validate", path)
+    assert ended.exit_code == 0
+    first, train, test = ended.output.splitlines()
+    assert first == "workflow.yaml: my-workflow is valid, 3 stages"
+    assert train.startswith(
+        "on one machine only: workflow.yaml:30: spec.stages[0].fineTune.data.train[0].uri"
+    )
+    assert '"./test.jsonl": a path of one machine means nothing on a cluster' in test
+    path.write_text(path.read_text().replace("./", "volume:"))
+    assert run("validate", path).output == f"{first}\n"
+
+
+def test_plan_is_of_the_namespace_in_which_a_run_would_be(run: Run) -> None:
+    run("init")
+    ended = run("plan", "workflow.yaml", "--local", "-n", "team-a")
+    assert ended.exit_code == 1
+    assert "--namespace is team-a" in ended.output
+    assert "metadata.namespace, which is default: set that in the file" in ended.output
+    assert run("plan", "workflow.yaml", "--local", "-n", "default").exit_code == 0
 
 
 def test_a_missing_file_ends_with_2(run: Run) -> None:
