@@ -49,7 +49,7 @@ def load_valid_workflow(source: str | Path, local: bool) -> LLMWorkflow:
 
 def read_workflow_file(source: str | Path) -> WorkflowFile:
     """The one workflow of a file or a text; other kinds in it, such as claims, are passed over."""
-    name, text = (str(source), source.read_text()) if isinstance(source, Path) else ("", source)
+    name, text = (str(source), _text(source)) if isinstance(source, Path) else ("", source)
     try:
         document = _only_workflow(read_documents(text))
     except InvalidWorkflow as error:
@@ -58,6 +58,15 @@ def read_workflow_file(source: str | Path) -> WorkflowFile:
         return WorkflowFile(parse_workflow(document.value), document, name)
     except InvalidWorkflow as error:
         raise InvalidWorkflow(_with_lines(error.problems, document), name) from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        told = f"byte 0x{error.object[error.start]:02x} is no UTF-8"
+        raise InvalidWorkflow([Problem((), told, "save the file as UTF-8", line=line)], str(path)) from error
 
 
 def _only_workflow(documents: list[Document]) -> Document:

@@ -3,10 +3,10 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 import yaml
@@ -25,6 +25,7 @@ from llmworkflow.demo import grammar, own_data
 from llmworkflow.local.home import WorkflowHome, default_root
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
+TEST_ROWS = Path("data", "test.jsonl")  # in the volume
 SHOWN_ROWS = 3
 MAX_TOKENS = 96
 # What suits a pretrained model; the file's own values suit the tiny one.
@@ -45,7 +46,7 @@ REAL_MODEL_TRAINING = {
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Rows of your own: jsonl with instruction, input and output.",
+    help="Rows of your own: jsonl with instruction, output and, where there is one, input.",
 )
 @click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
 @click.option(
@@ -60,15 +61,20 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
     Without options it makes synthetic data and, once, a tiny base model, and needs no network.
     """
     console = Console()
-    workflow = yaml.safe_load(resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text())
+    text = resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text()
     if volume:
         fill(volume, data, model, console)
+        if data:
+            told = f"{_count(volume / TEST_ROWS)} rows are for scores: let evaluate.minRows ask for no more"
+            console.print(told, highlight=False)
         return 0
-    volume = default_root() / "volumes" / workflow["spec"]["storage"]["volume"]["claimName"]
+    claim = yaml.safe_load(text)["spec"]["storage"]["volume"]["claimName"]
+    volume = default_root() / "volumes" / claim
     fill(volume, data, model, console)
-    file = _write_workflow(workflow, model)
+    file = default_root() / "demo.yaml"  # where a person can read, change and run it
+    file.write_text(fitted(text, model, rows=_count(volume / TEST_ROWS)))
     console.print(f"The workflow is in [bold]{file}[/bold]\n", highlight=False)
-    return _run(file, port, volume / "data" / "test.jsonl", console)
+    return _run(file, port, volume / TEST_ROWS, console)
 
 
 def fill(volume: Path, data: Path | None, model: str | None, console: Console) -> None:
@@ -76,7 +82,10 @@ def fill(volume: Path, data: Path | None, model: str | None, console: Console) -
     if data is None:
         grammar.write_dataset(volume / "data")
     else:
-        own_data.split(data, volume / "data")
+        try:
+            own_data.split(data, volume / "data")
+        except own_data.DataError as error:
+            raise click.BadParameter(str(error), param_hint="--data") from error
     if model is None:
         _bring_base_model(volume / "models" / "tiny", console)
 
@@ -97,18 +106,21 @@ def _bring_base_model(folder: Path, console: Console) -> None:
     shutil.copytree(made, folder)
 
 
-def _write_workflow(workflow: dict[str, Any], model: str | None) -> Path:
-    """The demo's file where a person can read, change and run it."""
-    file = default_root() / "demo.yaml"
-    if model is None:
-        text = resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text()
-    else:
+def fitted(text: str, model: str | None, rows: int) -> str:
+    """The demo's file for a model, and for so many rows to score; as it is where it suits them."""
+    workflow = yaml.safe_load(text)
+    stages = {stage["name"]: stage for stage in workflow["spec"]["stages"]}
+    if model:
         workflow["spec"]["model"]["source"] = model
-        tune = next(stage for stage in workflow["spec"]["stages"] if "fineTune" in stage)
-        tune["fineTune"]["training"] |= REAL_MODEL_TRAINING
-        text = to_yaml(workflow)
-    file.write_text(text)
-    return file
+        stages["tune"]["fineTune"]["training"] |= REAL_MODEL_TRAINING
+    evaluate = stages["score"]["batch"]["evaluate"]
+    evaluate["minRows"] = min(evaluate["minRows"], rows)
+    return text if workflow == yaml.safe_load(text) else to_yaml(workflow)
+
+
+def _count(rows: Path) -> int:
+    with rows.open("rb") as lines:
+        return sum(1 for _ in lines)
 
 
 def _run(file: Path, port: int, rows: Path, console: Console) -> int:
@@ -136,12 +148,17 @@ def _show_answers(status: LLMWorkflowStatus, rows: Path, console: Console) -> No
     endpoint = Endpoint(status.serving.url, status.serving.model_id)
     with rows.open(encoding="utf-8") as lines:
         for row in map(json.loads, islice(lines, SHOWN_ROWS)):
-            console.print(f"\n  {row['input']}", markup=False, highlight=False)
+            console.print(f"\n  {row.get('input') or row['instruction']}", markup=False, highlight=False)
             console.print("  [green]", end="")
-            question = f"{row['instruction']}\n{row['input']}"
-            for piece in endpoint.stream(question, MAX_TOKENS):
+            for piece in endpoint.stream(question_of(row), MAX_TOKENS):
                 console.print(piece, style="green", end="", markup=False, highlight=False)
             console.print()
+
+
+def question_of(row: Mapping[str, str | None]) -> str:
+    """What the prompt of the workflow makes of a row."""
+    extra = row.get("input")
+    return f"{row['instruction']}\n{extra}" if extra else str(row["instruction"])
 
 
 def _show_scores(status: LLMWorkflowStatus, console: Console) -> None:

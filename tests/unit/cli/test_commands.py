@@ -101,6 +101,15 @@ def test_plan_is_of_the_namespace_in_which_a_run_would_be(run: Run) -> None:
     assert run("plan", "workflow.yaml", "--local", "-n", "default").exit_code == 0
 
 
+def test_a_file_of_another_encoding_ends_with_2_and_its_line(run: Run) -> None:
+    run("init")
+    path = Path("workflow.yaml")
+    path.write_bytes(path.read_bytes().replace(b"my-workflow", "müller".encode("latin-1")))
+    ended = run("validate", path)
+    assert ended.exit_code == 2
+    assert ended.output == "workflow.yaml:7: byte 0xfc is no UTF-8; save the file as UTF-8\n"
+
+
 def test_a_missing_file_ends_with_2(run: Run) -> None:
     ended = run("validate", "nowhere.yaml")
     assert ended.exit_code == 2
