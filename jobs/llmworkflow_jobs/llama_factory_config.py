@@ -52,12 +52,6 @@ def check(config: JobConfig) -> None:
             f"fineTune.config.model_name_or_path is {named}, while model.source is {config.model['source']}; "
             "make them the same, or leave the first out",
         )
-    if section["workers"]["min"] is not None or section["workers"]["count"] > 1:
-        raise JobError(
-            "OptionInvalid",
-            "engine llamaFactory trains in one worker; take fineTune.workers away, and give it more accelerators "
-            "(ray.accelerator.count)",
-        )
     if section["data"] is None and not own.get("dataset"):
         raise JobError("OptionInvalid", "fineTune.config names no dataset; name one, or set fineTune.data")
     if section["data"] and own.get("stage", "sft") != "sft":

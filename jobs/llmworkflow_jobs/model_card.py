@@ -47,21 +47,28 @@ def text(config: JobConfig, kind: str, lineage: Mapping[str, Any]) -> str:
 
 def _head(config: JobConfig, kind: str, source: str) -> Iterator[str]:
     """What the hub reads, as YAML; JSON is YAML."""
-    objective = config.section["objective"]
     fields = {
         "base_model": source.removeprefix(hub.SCHEME),
         "library_name": _LIBRARIES[kind],
         "license": "unknown",
-        "tags": ["llmworkflow", config.section["method"], objective],
+        "tags": ["llmworkflow", *_training(config.section)],
     }
     lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items()]
     yield "\n".join(["---", *lines, "---"])
 
 
 def _described(section: Mapping[str, Any], kind: str) -> str:
-    method, objective = _METHODS[section["method"]], section["objective"]
+    method, objective = _training(section)
     what = "An adapter" if kind == "adapter" else "A fine-tuned model"
-    return f"{what} ({method}, objective {objective})"
+    return f"{what} ({_METHODS.get(method, method)}, objective {objective})"
+
+
+def _training(section: Mapping[str, Any]) -> tuple[str, str]:
+    """What was trained, and what it learned; an engine with a YAML of its own says so there."""
+    own = section["config"]
+    if own is None:
+        return section["method"], section["objective"]
+    return own.get("finetuning_type", "lora"), own.get("stage", "sft")
 
 
 def _options(section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

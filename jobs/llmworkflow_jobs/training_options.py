@@ -19,7 +19,6 @@ def check(config: JobConfig) -> None:
     if config.section["engine"] == "llamaFactory":
         llama_factory_config.check(config)
         return
-    _check_objective(config.section)
     _check_device(config.section, config.accelerator)
     _check_best(config.section["training"])
     worker_counts(config.section)
@@ -167,31 +166,6 @@ def _extra(section: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[
             what = f"field of TRL's {config.__name__}, for training.extra"
             raise unknown_name("OptionInvalid", what, name, known)
     return extra
-
-
-def _check_objective(section: Mapping[str, Any]) -> None:
-    """Refuse what the objective cannot do, rather than pass it over."""
-    objective, training = section["objective"], section["training"]
-    if objective in ("sft", "pretrain"):
-        return
-    if training["packing"]:
-        raise JobError(
-            "OptionInvalid", f"training.packing is not possible with objective {objective}; leave it out"
-        )
-    if training["lossOn"] != "completion":
-        raise JobError(
-            "OptionInvalid",
-            f"objective {objective} compares responses, so training.lossOn has to be completion; leave it out",
-        )
-    if (
-        objective == "kto"
-        and training["perDeviceTrainBatchSize"] == 1
-        and not section["preference"]["lossType"]
-    ):
-        raise JobError(
-            "OptionInvalid",
-            "objective kto compares the rows of a batch: set training.perDeviceTrainBatchSize to 2 or more",
-        )
 
 
 def _check_device(section: Mapping[str, Any], accelerator: Mapping[str, Any] | None) -> None:

@@ -208,7 +208,7 @@ def test_adapter_of_an_embedding_cannot_be_loaded() -> None:
 
 
 def test_a_whole_model_is_no_adapter() -> None:
-    assert problems(((*STAGES, 2, "fineTune", "method"), "full"), path=WIDE) == [
+    assert problems(((*STAGES, 2, "fineTune", "config", "finetuning_type"), "full"), path=WIDE) == [
         'spec.stages[5].batch.adapters[0].stage = "second": this stage makes a whole model, no adapter; use model instead',
         'spec.stages[6].serve.models[1].adapters[0].stage = "second": this stage makes a whole model, no adapter; use model instead',
     ]
@@ -344,3 +344,43 @@ def test_options_of_llama_factory_are_in_its_own_yaml() -> None:
         f"spec.stages[0].fineTune.{field}: engine llamaFactory has its options in config; remove it, and set it there"
         for field in ("lora", "training.learningRate", "training.seed")
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("method", "full", 'method = "full": engine llamaFactory has its options in config; remove it, and set config.finetuning_type'),
+        ("objective", "dpo", 'objective = "dpo": engine llamaFactory has its options in config; remove it, and set config.stage'),
+        ("workers", {"count": 3}, "workers.count = 3: engine llamaFactory trains in one worker; remove it, and give the worker more accelerators (ray.accelerator.count)"),
+        ("workers", {"min": 1, "max": 2}, "workers.min = 1: engine llamaFactory trains in one worker; remove it, and give the worker more accelerators (ray.accelerator.count)"),
+    ],
+)  # fmt: skip
+def test_llama_factory_says_itself_what_it_trains(field: str, value: Any, told: str) -> None:
+    own = {"engine": "llamaFactory", "config": {"dataset": "pairs"}}
+    free = (("spec", "ray", "queue"), None)  # which takes no elastic workers
+    assert problems(free, (TUNE, own | {field: value})) == [f"spec.stages[0].fineTune.{told}"]
+
+
+@pytest.mark.capability("preferences")
+@pytest.mark.parametrize(
+    ("objective", "training", "told"),
+    [
+        ("dpo", {"packing": True}, "packing = true: objective dpo cannot have what it compares put apart; leave it out"),
+        ("kto", {"lossOn": "all"}, 'lossOn = "all": objective kto compares responses alone; leave it out'),
+        ("kto", {"perDeviceTrainBatchSize": 1}, "perDeviceTrainBatchSize = 1: objective kto compares the rows of a batch; set it to 2 or more"),
+    ],
+)  # fmt: skip
+def test_what_an_objective_cannot_do(objective: str, training: dict[str, Any], told: str) -> None:
+    data = {"train": [{"uri": "s3://a/b"}]}
+    tune = {"data": data, "objective": objective, "training": {"perDeviceTrainBatchSize": 2} | training}
+    assert problems((TUNE, tune)) == [f"spec.stages[0].fineTune.training.{told}"]
+    assert problems((TUNE, tune | {"training": {"perDeviceTrainBatchSize": 2}})) == []
+
+
+def test_kto_without_a_comparison_takes_single_rows() -> None:
+    tune = {
+        "data": {"train": [{"uri": "s3://a/b"}]},
+        "objective": "kto",
+        "preference": {"lossType": "apo_zero_unpaired"},
+    }
+    assert problems((TUNE, tune)) == []

@@ -94,8 +94,6 @@ def test_an_address_becomes_a_folder(factory: Config, tmp_path: Path) -> None:
     ("own", "changes", "message"),
     [
         (OWN | {"model_name_or_path": "a/b"}, {}, "model_name_or_path is a/b, while model.source"),
-        (OWN, {"workers": {"count": 2}}, "trains in one worker"),
-        (OWN, {"workers": {"min": 1, "max": 2}}, "trains in one worker"),
         ({}, {}, "names no dataset"),
         ({"stage": "dpo"}, {"data": {"train": []}}, "config.stage sft, which is dpo"),
     ],

@@ -51,6 +51,9 @@ def test_a_card_of_an_adapter(fine_tune: Callable[..., JobConfig]) -> None:
         ({"method": "full"}, "model", "library_name: \"transformers\"", "| lora."),
         ({"objective": "dpo"}, "adapter", "| preference.beta | 0.1 |", "config."),
         ({"config": {"stage": "sft", "lora_rank": 8}}, "adapter", "| config.lora_rank | 8 |", "| training."),
+        ({"config": {"stage": "ppo"}}, "adapter", "An adapter (LoRA, objective ppo)", "sft"),
+        ({"config": {"stage": "pt", "finetuning_type": "full"}}, "model", "(all weights, objective pt)", "lora"),
+        ({"config": {"finetuning_type": "freeze"}}, "model", '["llmworkflow", "freeze", "sft"]', "LoRA"),
     ],
 )  # fmt: skip
 def test_what_bears_on_the_result_is_told(

@@ -82,12 +82,6 @@ def test_defaults_pass(fine_tune: Config) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"objective": "dpo", "training": {"packing": True}}, "packing is not possible with objective dpo"),
-        ({"objective": "kto", "training": {"lossOn": "all"}}, "kto compares responses, so training.lossOn"),
-        (
-            {"objective": "kto", "training": {"perDeviceTrainBatchSize": 1}},
-            "set training.perDeviceTrainBatchSize to 2",
-        ),
         ({"method": "qlora"}, "qlora needs a GPU.*or use lora"),
         ({"training": {"precision": "fp16"}}, "fp16 needs a GPU"),
         ({"workers": {"min": 3, "max": 8}}, "globalBatchSize is 8.*workers.min 3"),

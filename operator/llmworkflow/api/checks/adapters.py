@@ -39,6 +39,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
 
 def publishes_adapter(tune: FineTune) -> bool:
     """Whether the stage makes an adapter, not a whole model."""
+    if tune.engine == "llamaFactory":
+        return bool((tune.config or {}).get("finetuning_type", "lora") == "lora")
     return tune.method != "full" and not tune.export.merge
 
 

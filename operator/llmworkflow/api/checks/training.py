@@ -17,11 +17,32 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         if stage.fine_tune:
             path: Path = ("spec", "stages", position, "fineTune")
             if stage.fine_tune.engine == "trl":  # the other one has its own arguments
+                yield from _not_of_objective(path, stage.fine_tune)
                 yield from _uneven_batch(path, stage.fine_tune)
                 yield from _unspread(path, stage.fine_tune)
             yield from _no_best(path, stage.fine_tune)
             yield from _elastic_in_queue(path, stage, workflow)
             yield from _needs_accelerator(path, stage, workflow)
+
+
+def _not_of_objective(path: Path, tune: FineTune) -> Iterator[Problem]:
+    """What cannot be done where responses are compared."""
+    training, objective = tune.training, tune.objective
+    if objective not in ("dpo", "kto"):
+        return
+    if training.packing:
+        told = f"objective {objective} cannot have what it compares put apart"
+        yield Problem((*path, "training", "packing"), told, "leave it out", value=True)
+    if training.loss_on != "completion":
+        told = f"objective {objective} compares responses alone"
+        yield Problem((*path, "training", "lossOn"), told, "leave it out", value=training.loss_on)
+    if objective == "kto" and training.per_device_train_batch_size == 1 and not tune.preference.loss_type:
+        yield Problem(
+            (*path, "training", "perDeviceTrainBatchSize"),
+            "objective kto compares the rows of a batch",
+            "set it to 2 or more",
+            value=1,
+        )
 
 
 def _uneven_batch(path: Path, tune: FineTune) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from llmworkflow.api.spec.fine_tune import FineTune, Lora, Preference, Training
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
 _WITHOUT_REVISIONS = ("s3://", "gs://", "https://", "volume:", "file://")
+_OWN_OPTIONS = "engine llamaFactory has its options in config"
 _WITH_DATA = {"max_samples", "seed"}  # by which rows are chosen, whoever trains on them
 
 
@@ -62,8 +63,23 @@ def _of_llama_factory(path: Path, tune: FineTune) -> Iterator[Problem]:
         **{f"training.{name}": True for name in training},
     }
     for field in (name for name, is_set in given.items() if is_set):
+        yield Problem((*path, *field.split(".")), _OWN_OPTIONS, "remove it, and set it there")
+    yield from _trained_by_llama_factory(path, tune)
+
+
+def _trained_by_llama_factory(path: Path, tune: FineTune) -> Iterator[Problem]:
+    """What it trains is said in its YAML as well, by other words; and it is one process."""
+    for field, value, default, own in (
+        ("method", tune.method, "lora", "finetuning_type"),
+        ("objective", tune.objective, "sft", "stage"),
+    ):
+        if value != default:
+            yield Problem((*path, field), _OWN_OPTIONS, f"remove it, and set config.{own}", value=value)
+    workers = tune.workers
+    if workers.min is not None or workers.count > 1:
         yield Problem(
-            (*path, *field.split(".")),
-            "engine llamaFactory has its options in config",
-            "remove it, and set it there",
+            (*path, "workers", "count" if workers.min is None else "min"),
+            "engine llamaFactory trains in one worker",
+            "remove it, and give the worker more accelerators (ray.accelerator.count)",
+            value=workers.min or workers.count,
         )
