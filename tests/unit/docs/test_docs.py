@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 from llmworkflow.api.load import load_valid_workflow
@@ -50,6 +51,12 @@ def understood(words: list[str], where: str) -> None:
         }
         given = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
         assert given <= {*options, "-h", "--help"}, where
+
+
+def test_the_readme_talks_to_the_workflow_that_init_writes() -> None:
+    starter = yaml.safe_load((ROOT / "operator/llmworkflow/cli/starter.yaml").read_text())
+    (block,) = (block for block in fences("README.md", "console") if "llmworkflow init" in block)
+    assert re.findall(r"llmworkflow chat (\S+)", block) == [starter["metadata"]["name"]]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
