@@ -1,4 +1,4 @@
-"""A cluster without KubeRay, or with one that is too old: the operator says so, and goes on once it is there."""
+"""A cluster without KubeRay, or with one from before ray.io/v1: the operator says so, and goes on once it is there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_kuberay_comes_later(bare: Cluster, tmp_path: Path) -> None:
         assert operator.get("/readyz").status_code == 503
         scene = Scene(bare)
         scene.begin(tune())
-        remedy = "install KubeRay 1.4 or newer: this goes on by itself then"
+        remedy = "install KubeRay 1.6 or newer: this goes on by itself then"
         scene.stalls("KubeRayMissing", "the cluster has no RayJob or no RayService of ray.io/v1", remedy)
         for crd in KUBERAYS:
             bare.api.apply(_too_old(crd))

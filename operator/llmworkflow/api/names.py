@@ -115,7 +115,7 @@ class Reason(Explained):
     UNHEALTHY = "EndpointUnhealthy", "The endpoint served and does not now."
     CANCELLED = "CancelledByUser", "Someone cancelled the stage."
     DEPENDENCY_FAILED = "DependencyFailed", "A stage that this one depends on failed."
-    KUBERAY_MISSING = "KubeRayMissing", "The cluster has no KubeRay, or one that is too old; install it."
+    KUBERAY_MISSING = "KubeRayMissing", "The cluster has no KubeRay, or one without ray.io/v1; install it."
     INVALID_SPEC = "InvalidSpec", "The spec cannot be carried out; the message says what to change."
     SCHEDULE_SKIPPED = "ScheduleSkipped", "A time of the schedule came while a run was under way."
     NOTHING_SERVED = "NothingServed", "Nothing serves."

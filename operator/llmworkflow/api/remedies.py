@@ -76,7 +76,7 @@ _OF_STAGES: Mapping[str, str] = {
     ),
     Reason.CANCELLED: "`llmworkflow retry NAME --from STAGE` to run it after all.",
     Reason.DEPENDENCY_FAILED: "Mend the stage that failed; this one follows.",
-    Reason.KUBERAY_MISSING: "Install KubeRay 1.4 or newer; this goes on by itself then.",
+    Reason.KUBERAY_MISSING: "Install KubeRay 1.6 or newer; this goes on by itself then.",
     Reason.INVALID_SPEC: (
         "Change what the message says; what is wrong with the file itself, `llmworkflow validate FILE` says with "
         "the line."

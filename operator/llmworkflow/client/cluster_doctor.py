@@ -11,7 +11,9 @@ from llmworkflow.client.doctor import Finding, Health, good, version_of
 from llmworkflow.client.errors import RefusedError
 from llmworkflow.kube.resources import NODE, Resource
 
-KUBERNETES, KUBERAY = (1, 30), (1, 4)  # the oldest that will do
+# The oldest that will do. What an older KubeRay does not know is dropped without a word: before 1.5.1 the tokens of
+# dashboards, before 1.6 the deadline of jobs whose pods do not start.
+KUBERNETES, KUBERAY = (1, 30), (1, 6)
 OPERATOR_LABEL, KUBERAY_LABEL = (
     "app.kubernetes.io/name=llmworkflow",
     "app.kubernetes.io/name=kuberay-operator",
@@ -53,7 +55,7 @@ def examine(api: Api, namespace: str) -> Iterator[Finding]:
         api,
         "ray.io/v1",
         "rayjobs",
-        "install KubeRay 1.4 or newer: https://docs.ray.io/en/latest/cluster/kubernetes",
+        "install KubeRay 1.6 or newer: https://docs.ray.io/en/latest/cluster/kubernetes",
     )
     yield from _seen("KubeRay", partial(_kuberay, api))
     yield from _seen("GPUs", partial(_gpus, api))
@@ -111,7 +113,7 @@ def _kuberay(api: Api) -> Finding:
     image = _image(found[0])
     version = version_of(image.rpartition(":")[2])
     if version is not None and version < KUBERAY:
-        return Finding("KubeRay", Health.BAD, image, "upgrade to 1.4 or newer")
+        return Finding("KubeRay", Health.BAD, image, "upgrade to 1.6 or newer")
     if not found[0].get("status", {}).get("readyReplicas"):
         return Finding("KubeRay", Health.BAD, f"{image} is not ready", "see the log of its pod")
     return good("KubeRay", image)

@@ -120,7 +120,7 @@ class Reconciler:
             return await self._stall(live, before, Reason.INVALID_SPEC, "; ".join(map(str, error.problems)))
         if self.kuberay_absent:
             message = (
-                "the cluster has no RayJob or no RayService of ray.io/v1; install KubeRay 1.4 or newer: "
+                "the cluster has no RayJob or no RayService of ray.io/v1; install KubeRay 1.6 or newer: "
                 "this goes on by itself then"
             )
             await self._stall(live, before, Reason.KUBERAY_MISSING, message)

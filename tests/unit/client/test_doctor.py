@@ -68,7 +68,7 @@ def test_a_cluster_that_is_well() -> None:
         ({"operator": []}, "operator", Health.BAD, "helm install"),
         ({"operator": [deployment("llmworkflow", "i", 0)]}, "operator", Health.BAD, "kubectl logs -n system"),
         ({"operator": refused(403)}, "operator", Health.UNSURE, "admin of the cluster"),
-        ({"kuberay": [deployment("kuberay", "operator:v1.3.2")]}, "KubeRay", Health.BAD, "upgrade"),
+        ({"kuberay": [deployment("kuberay", "operator:v1.5.2")]}, "KubeRay", Health.BAD, "upgrade to 1.6"),
         ({"kuberay": [deployment("kuberay", "operator:latest", 0)]}, "KubeRay", Health.BAD, "log"),
         ({"kuberay": []}, "KubeRay", Health.UNSURE, "runs"),
         ({"nodes": []}, "GPUs", Health.POOR, "device plugin"),
