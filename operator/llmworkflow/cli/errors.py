@@ -35,9 +35,8 @@ def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
             click.echo(f"error: {error}", err=True)
             code = FAILED
         except ModuleNotFoundError as error:
-            click.echo(
-                f"error: no module {error.name}: install what local runs need, llmworkflow[local]", err=True
-            )
+            remedy = "run `make setup` in the checkout, which installs what local runs need"
+            click.echo(f"error: no module {error.name}: {remedy}", err=True)
             code = FAILED
         raise SystemExit(code)
 

@@ -14,7 +14,7 @@ def examine() -> Iterator[Finding]:
     """All findings."""
     missing = [name for name in _NEEDED if not _version(name)]
     if missing:
-        yield Finding("packages", Health.BAD, f"no {', '.join(missing)}", "pip install 'llmworkflow[local]'")
+        yield Finding("packages", Health.BAD, f"no {', '.join(missing)}", "run `make setup` in the checkout")
         return
     yield good("packages", ", ".join(f"{name} {_version(name)}" for name in _NEEDED))
     yield _room()
