@@ -123,7 +123,7 @@ class Retention(SpecModel):
     """How long artifacts are kept."""
 
     keep_revisions: Operational[Positive] = 3
-    """Finished revisions kept of each stage, beside what serves or served last."""
+    """Finished revisions kept of each stage on one machine, beside what serves or served last; a cluster keeps all."""
     on_delete: Operational[Literal["Retain", "Delete"]] = "Retain"
     """What happens to the artifacts when the workflow is deleted."""
 
