@@ -149,7 +149,9 @@ def test_the_doctor_tells_what_is_there_and_what_one_may_do(
     assert " ok " in rows["logs of jobs that run, chat"]
     assert f"you may not approve llmworkflows.llmworkflow.io in {namespace}" in rows["approve"]
     assert "you may not look at that" in rows["GPUs"]
-    assert "64 NVIDIA-L4" in Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
+    told = Person(cluster, ADMIN, namespace, bob.home).run("doctor").out
+    assert "64 NVIDIA-L4" in told
+    assert "it has preRunningDeadlineSeconds" in told
 
 
 def test_whoever_may_only_look_is_told_what_is_closed(

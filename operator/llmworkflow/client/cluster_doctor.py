@@ -20,6 +20,8 @@ OPERATOR_LABEL, KUBERAY_LABEL = (
 )
 GPU, GPU_PRODUCT = "nvidia.com/gpu", "nvidia.com/gpu.product"
 INSTALL = "helm install llmworkflow charts/llmworkflow --namespace llmworkflow --create-namespace"
+_RAYJOBS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rayjobs.ray.io"
+_NEWEST = "preRunningDeadlineSeconds"  # of all fields that are rendered, the one that KubeRay learned last
 _DEPLOYMENT = Resource("apps/v1", "Deployment", "deployments")
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -57,6 +59,7 @@ def examine(api: Api, namespace: str) -> Iterator[Finding]:
         "rayjobs",
         "install KubeRay 1.6 or newer: https://docs.ray.io/en/latest/cluster/kubernetes",
     )
+    yield from _seen("definition of RayJob", partial(_definition, api))
     yield from _seen("KubeRay", partial(_kuberay, api))
     yield from _seen("GPUs", partial(_gpus, api))
     for right in _RIGHTS:
@@ -104,6 +107,16 @@ def _operator(api: Api) -> Finding:
         )
         return Finding("operator", Health.BAD, f"{places} has no replica that is ready", remedy)
     return good("operator", f"{places}, {_image(found[0])}, {ready} ready")
+
+
+def _definition(api: Api) -> Finding:
+    """Whether the API server keeps all of a RayJob: Helm upgrades KubeRay's operator, and no definition."""
+    versions = (api.get(_RAYJOBS) or {"spec": {"versions": []}})["spec"]["versions"]
+    schemas = [version["schema"]["openAPIV3Schema"] for version in versions if version["name"] == "v1"]
+    if any(_NEWEST in schema["properties"]["spec"]["properties"] for schema in schemas):
+        return good("definition of RayJob", f"it has {_NEWEST}")
+    remedy = "apply the definitions of KubeRay 1.6 or newer, which Helm does not upgrade"
+    return Finding("definition of RayJob", Health.BAD, f"it has no {_NEWEST}", remedy)
 
 
 def _kuberay(api: Api) -> Finding:

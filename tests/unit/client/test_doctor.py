@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.unit.render.kuberay import schema as kuberay_schema
 
 from llmworkflow.client.cluster_doctor import examine
 from llmworkflow.client.doctor import Finding, Health, version_of, worst
@@ -13,6 +14,14 @@ from .scripted_api import ScriptedApi, refused
 
 KINDS = [{"resources": [{"name": "llmworkflows"}]}, {"resources": [{"name": "rayjobs"}]}]
 RIGHTS = 13
+
+
+def definition(schema: Any) -> dict[str, Any]:
+    return {"spec": {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}}
+
+
+OLD_DEFINITION = definition({"properties": {"spec": {"properties": {"entrypoint": {}}}}})
+DEFINITION = definition(kuberay_schema("RayJob"))
 
 
 def deployment(name: str, image: str, ready: int = 1) -> dict[str, Any]:
@@ -38,13 +47,14 @@ NODES = [node("NVIDIA-L4", 4), node("NVIDIA-L4", 4), {"metadata": {}, "status": 
 def found(
     version: str = "v1.34.4",
     kinds: Any = KINDS,
+    rayjob: Any = DEFINITION,
     operator: Any = OPERATOR,
     kuberay: Any = KUBERAY,
     nodes: Any = NODES,
     allowed: bool = True,
 ) -> dict[str, Finding]:
     api = ScriptedApi(
-        get=[{"gitVersion": version}, *kinds],
+        get=[{"gitVersion": version}, *kinds, rayjob],
         items=[operator, kuberay, nodes],
         create=[{"status": {"allowed": allowed}}] * RIGHTS,
     )
@@ -65,6 +75,9 @@ def test_a_cluster_that_is_well() -> None:
         ({"version": "v1.29.1"}, "Kubernetes", Health.BAD, "1.30"),
         ({"kinds": [None, KINDS[1]]}, "llmworkflows.llmworkflow.io", Health.BAD, "helm install llmworkflow"),
         ({"kinds": [KINDS[0], None]}, "rayjobs.ray.io", Health.BAD, "install KubeRay"),
+        ({"rayjob": OLD_DEFINITION}, "definition of RayJob", Health.BAD, "KubeRay 1.6 or newer"),
+        ({"rayjob": None}, "definition of RayJob", Health.BAD, "KubeRay 1.6 or newer"),
+        ({"rayjob": refused(403)}, "definition of RayJob", Health.UNSURE, "admin of the cluster"),
         ({"operator": []}, "operator", Health.BAD, "helm install"),
         ({"operator": [deployment("llmworkflow", "i", 0)]}, "operator", Health.BAD, "kubectl logs -n system"),
         ({"operator": refused(403)}, "operator", Health.UNSURE, "admin of the cluster"),

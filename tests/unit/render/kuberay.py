@@ -23,10 +23,16 @@ def assert_valid(manifest: dict[str, Any]) -> None:
 @cache
 def validator(kind: str) -> Any:
     """A validator that refuses what the API server refuses."""
-    schema = json.loads(gzip.decompress((SCHEMAS / f"{kind.lower()}s.json.gz").read_bytes()))
-    schema["properties"]["metadata"] = {}  # the same for every resource, and no part of this schema
+    taken = schema(kind)
+    taken["properties"]["metadata"] = {}  # the same for every resource, and no part of this schema
     checks = {"x-kubernetes-list-map-keys": _unique_by_keys}
-    return jsonschema.validators.extend(jsonschema.Draft202012Validator, checks)(_closed(schema))
+    return jsonschema.validators.extend(jsonschema.Draft202012Validator, checks)(_closed(taken))
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """What KubeRay's definition of a kind says of its version v1."""
+    found: dict[str, Any] = json.loads(gzip.decompress((SCHEMAS / f"{kind.lower()}s.json.gz").read_bytes()))
+    return found
 
 
 def _closed(schema: Any) -> Any:
