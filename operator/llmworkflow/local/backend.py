@@ -16,6 +16,7 @@ from llmworkflow.local.children import ChildRecord, ChildRecords, record_of
 from llmworkflow.local.home import WorkflowHome, read_json, write_json
 from llmworkflow.local.jobs import Jobs
 from llmworkflow.local.machine import HOST, has_gpu
+from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow.local.services import Services
 from llmworkflow.local.storage import no_work, storage_uri
@@ -33,7 +34,7 @@ RAY_AWAY = (ConnectionError, requests.exceptions.ConnectionError, httpx.Transpor
 class LocalBackend:
     """Children of one workflow in one running Ray."""
 
-    def __init__(self, home: WorkflowHome, address: RayAddress, port: int) -> None:
+    def __init__(self, home: WorkflowHome, address: RayAddress, port: Port) -> None:
         self._home = home
         self._session = address.session
         self._port = port
@@ -110,7 +111,7 @@ class LocalBackend:
 
     def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
         config = self._write_config(workflow, name, work)
-        declared = serve_config(workflow, work, str(self._config_path(name)), HOST, self._port)
+        declared = serve_config(workflow, work, str(self._config_path(name)), HOST, self._port.number)
         for application in declared["applications"]:
             application.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(self._job_env(name))
         before = {record.name: record for record in self._records.all(self._session)}.get(name)

@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from llmworkflow.api.names import ConditionType
@@ -16,7 +16,7 @@ from llmworkflow.job_code import code_folder
 from llmworkflow.local.backend import RAY_AWAY, LocalBackend
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
-from llmworkflow.local.machine import check_port
+from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayProcess, clear_session
 from llmworkflow.local.secrets import secret_names
 from llmworkflow.local.storage import tidy, use_storage
@@ -36,7 +36,7 @@ class Driver:
 
     def __init__(self, home: WorkflowHome, port: int, on_step: OnStep) -> None:
         self._home = home
-        self._port = port
+        self._port = Port(port)
         self._on_step = on_step
         self._ray = RayProcess()
         self._backend: LocalBackend | None = None
@@ -50,10 +50,10 @@ class Driver:
         Raises:
             LocalError: the machine cannot run the workflow, or another process already drives it.
         """
-        with self._home.lock():
+        with self._home.lock(), closing(self._port):
             self._clear_left_behind()
             if serves(self._home.load()):
-                check_port(self._port)
+                self._port.take()
             try:
                 status = self._drive(done)
                 self._withdraw()
@@ -136,7 +136,7 @@ class Driver:
                 "session": address.session,
                 "folder": address.folder,
                 "dashboard": address.dashboard,
-                "port": self._port,
+                "port": self._port.number,
             }
         )
 

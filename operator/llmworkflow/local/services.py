@@ -9,7 +9,9 @@ import httpx
 
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.revision import digest
+from llmworkflow.local.errors import LocalError
 from llmworkflow.local.machine import HOST
+from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
 
 TIMEOUT_SECONDS = 30
@@ -30,7 +32,7 @@ _PHASES = {
 class Services:
     """The declarative API of Ray Serve: what is not in the list of applications is removed."""
 
-    def __init__(self, address: RayAddress, port: int, logs: Path) -> None:
+    def __init__(self, address: RayAddress, port: Port, logs: Path) -> None:
         self._client = httpx.Client(
             base_url=address.dashboard,
             headers={"Authorization": f"Bearer {address.token}"},
@@ -43,8 +45,8 @@ class Services:
         self._retiring: dict[str, Application] = {}  # endpoints whose place was taken
         self._refused: dict[str, str] = {}
         self._ready_before: set[str] = set()
-        self.url = f"http://{HOST}:{port}"
-        self._http_options = {"host": HOST, "port": port}
+        self._port = port
+        self.url = f"http://{HOST}:{port.number}"
 
     def apply(self, name: str, serve_config: dict[str, Any], surge: bool) -> None:
         """Deploy a service's applications, or bring them to a new configuration.
@@ -101,13 +103,17 @@ class Services:
         self._ready_before.discard(name)
 
     def _deploy(self) -> str:
-        """Send the whole configuration; returns why Ray Serve refused it, empty when it did not."""
+        """Send the whole configuration; returns why that cannot be or Ray Serve refused it, empty when it did not."""
+        try:
+            self._port.take()  # a new file may bring the first endpoint to a run that had none
+        except LocalError as error:
+            return str(error)
         applications = [application for parts in self._applications.values() for application in parts]
         answer = self._client.put(
             "/api/serve/applications/",
             json={
                 "proxy_location": "HeadOnly",
-                "http_options": self._http_options,
+                "http_options": {"host": HOST, "port": self._port.number},
                 "applications": [*applications, *self._successors.values(), *self._retiring.values()],
             },
         )

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from llmworkflow.core.observation import ChildPhase
+from llmworkflow.local.machine import free_port
+from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow.local.services import Services, beside
 
@@ -24,6 +27,7 @@ class FakeServe:
         self.applications: list[dict[str, Any]] = []
         self.states: dict[str, str] = {}
         self.refusal = ""
+        self.asked = 0
 
     @property
     def routes(self) -> dict[str, str]:
@@ -37,6 +41,7 @@ def fake_serve() -> Iterator[tuple[FakeServe, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
+            fake.asked += 1
             content = json.loads(self.rfile.read(int(self.headers["content-length"])))
             if not fake.refusal:
                 fake.applications = content["applications"]
@@ -70,9 +75,15 @@ def serve(fake_serve: tuple[FakeServe, str]) -> FakeServe:
 
 
 @pytest.fixture
-def services(fake_serve: tuple[FakeServe, str], tmp_path: Path) -> Services:
+def port() -> Iterator[Port]:
+    with closing(Port(free_port())) as port:
+        yield port
+
+
+@pytest.fixture
+def services(fake_serve: tuple[FakeServe, str], port: Port, tmp_path: Path) -> Services:
     address = RayAddress("session", fake_serve[1], fake_serve[1], "token", str(tmp_path))
-    return Services(address, 8000, tmp_path)
+    return Services(address, port, tmp_path)
 
 
 def config(engines: str, adapter: str = "one") -> dict[str, Any]:
@@ -171,6 +182,21 @@ def test_a_refused_configuration_fails(services: Services, serve: FakeServe) -> 
         ChildPhase.FAILED,
         "Ray Serve refused the configuration: no such field",
     )
+
+
+def test_an_endpoint_never_shares_the_port_of_another_run(
+    services: Services, serve: FakeServe, port: Port
+) -> None:
+    with closing(Port(port.number)) as other:
+        other.take()
+        services.apply(NAME, config("a"), surge=True)
+        phase, message = services.seen({})[NAME]
+        assert phase is ChildPhase.FAILED
+        assert f"port {port.number} on 127.0.0.1 is in use by another run" in message
+        services.remove(NAME)
+        assert serve.asked == 0, "any word to Ray Serve makes it listen"
+    services.apply(NAME, config("a"), surge=True)
+    assert serve.routes == {NAME: "/", "router": "/route"}
 
 
 def test_what_is_removed_is_withdrawn(services: Services, running: FakeServe) -> None:
