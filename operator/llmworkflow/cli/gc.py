@@ -6,24 +6,24 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import NAMESPACE, find_home
-from llmworkflow.local.home import WorkflowHome, default_root, workflows
+from llmworkflow.client.machine import Machine
+from llmworkflow.local.home import WorkflowHome
 
 
 @click.command()
 @click.argument("name", required=False)
-@NAMESPACE
+@click.option("-n", "--namespace", help="Namespace; all when neither this nor NAME is given.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @ends_well
-def gc(name: str | None, namespace: str, dry_run: bool) -> None:
+def gc(name: str | None, namespace: str | None, dry_run: bool) -> None:
     """Remove what workflows of this machine need no more.
 
-    From the storage of workflow NAME, else of all. Of each stage the newest spec.storage.retention.keepRevisions stay,
-    and what serves, served last, runs, or is an input of what stays.
+    From the storage of workflow NAME, else of all of the namespace, else of all. Of each stage the newest
+    spec.storage.retention.keepRevisions stay, and what serves, served last, runs, or is an input of what stays.
     """
-    console = Console()
-    for home in [find_home(namespace, name)] if name else workflows(default_root()):
-        _collect(home, dry_run, console)
+    console, machine = Console(), Machine(namespace)
+    for workflow in [machine.workflow(name)] if name else machine.workflows():
+        _collect(workflow.home, dry_run, console)
 
 
 def _collect(home: WorkflowHome, dry_run: bool, console: Console) -> None:

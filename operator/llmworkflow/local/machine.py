@@ -10,11 +10,11 @@ from llmworkflow.local.errors import LocalError
 
 HOST = "127.0.0.1"
 MIN_MEMORY_BYTES = 4 * 1024**3  # an engine and a trainer of a small model, measured together
-MIN_DISK_BYTES = 2 * 1024**3  # Ray's session and spilled objects
+MIN_DISK_BYTES = 2 * 1024**3  # Ray's session and spilled objects; a small model's checkpoints
 
 
 def check_machine(folder: Path) -> None:
-    """Refuse to start where memory or disk are too small.
+    """Refuse to start where memory, or disk for what Ray writes, are too small.
 
     Raises:
         LocalError: names what is short, how much there is and how much it takes.
@@ -25,11 +25,20 @@ def check_machine(folder: Path) -> None:
             f"{_gib(memory)} of memory are free, {_gib(MIN_MEMORY_BYTES)} are needed: end other programs, "
             "or run on a larger machine"
         )
+    check_disk(folder, "TMPDIR")
+
+
+def check_disk(folder: Path, variable: str) -> None:
+    """Refuse a folder on a disk that is too small; `variable` names another one.
+
+    Raises:
+        LocalError: names the folder, how much there is and how much it takes.
+    """
     disk = shutil.disk_usage(folder).free
     if disk < MIN_DISK_BYTES:
         raise LocalError(
             f"{_gib(disk)} of disk are free in {folder}, {_gib(MIN_DISK_BYTES)} are needed: free some, "
-            "or set TMPDIR to a larger disk"
+            f"or set {variable} to a folder on a larger disk"
         )
 
 

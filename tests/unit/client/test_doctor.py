@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.unit.render.kuberay import schema as kuberay_schema
 
+from llmworkflow.client import machine_doctor
 from llmworkflow.client.cluster_doctor import examine
 from llmworkflow.client.doctor import Finding, Health, version_of, worst
+from llmworkflow.local import machine
 
 from .scripted_api import ScriptedApi, refused
 
@@ -95,6 +101,21 @@ def test_each_trouble_comes_with_its_remedy(
     finding = found(**case)[subject]
     assert finding.health is health
     assert word in finding.remedy
+
+
+@pytest.mark.parametrize(("short", "variable"), [("tmp", "TMPDIR"), ("home", "LLMWORKFLOW_HOME")])
+def test_a_full_disk_of_this_machine_is_found_where_runs_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, short: str, variable: str
+) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setenv("LLMWORKFLOW_HOME", str(tmp_path / "home"))
+    usage = {tmp_path / short: SimpleNamespace(free=1024**3)}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage.get(path, SimpleNamespace(free=1024**4)))
+    monkeypatch.setattr(machine, "MIN_MEMORY_BYTES", 0)
+    (finding,) = [item for item in machine_doctor.examine() if item.subject == "memory and disk"]
+    assert finding.health is Health.BAD
+    assert finding.told == f"1.0 GiB of disk are free in {tmp_path / short}, 2.0 GiB are needed"
+    assert f"set {variable} to a folder on a larger disk" in finding.remedy
 
 
 @pytest.mark.parametrize(
