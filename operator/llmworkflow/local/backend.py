@@ -27,8 +27,13 @@ from llmworkflow.render.stage_config import stage_config
 from llmworkflow_jobs import config as job_config
 from llmworkflow_jobs import inputs
 
-RAY_AWAY = (ConnectionError, requests.exceptions.ConnectionError, httpx.TransportError)
-"""What the clients raise when Ray does not answer."""
+RAY_AWAY = (
+    ConnectionError,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    httpx.TransportError,
+)
+"""What the clients raise when Ray does not answer, or only that it cannot now."""
 
 
 class LocalBackend:
@@ -68,18 +73,18 @@ class LocalBackend:
                 self._submit(workflow, action.name, action.work)
             case CreateChild() | ApplyService():
                 self._serve(workflow, action.name, action.work)
+            case DeleteChild(kind="RayJob"):
+                self._jobs.remove(action.name)
+                self._forget(action.name)
             case DeleteChild():
-                self._remove(action)
+                self._services.keep_logs(action.name)
+                self._forget(action.name)
+                self._services.remove(action.name)  # last: it is gone for good, though Ray may not answer now
 
-    def _remove(self, action: DeleteChild) -> None:
+    def _forget(self, name: str) -> None:
         """The report goes with the child: the same attempt may be made again, and must not be judged by the old one."""
-        if action.kind == "RayJob":
-            self._jobs.remove(action.name)
-        else:
-            self._services.keep_logs(action.name)
-            self._services.remove(action.name)
-        self._report_path(action.name).unlink(missing_ok=True)
-        self._records.remove(action.name)
+        self._report_path(name).unlink(missing_ok=True)
+        self._records.remove(name)
 
     def keep_logs(self) -> None:
         """Copy what is still being written out of Ray's folder."""

@@ -3,12 +3,16 @@
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
+import requests
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from llmworkflow.core.observation import ChildPhase
+from llmworkflow.local.errors import check_answer
 from llmworkflow.local.ray_process import RayAddress
 
+TIMEOUT_SECONDS = 30
 STOP_SECONDS = 20
 
 _PHASES = {
@@ -20,24 +24,31 @@ _PHASES = {
 }
 
 
+class _Client(JobSubmissionClient):
+    """Ray's own client waits for ever, and has one error for what Ray refuses and for what Ray cannot do now."""
+
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
+        answer: requests.Response = super()._do_request(method, endpoint, timeout=TIMEOUT_SECONDS, **options)
+        check_answer(answer.status_code, answer.text)
+        return answer
+
+
 class Jobs:
     """The job API of a running Ray."""
 
     def __init__(self, address: RayAddress, logs: Path) -> None:
-        self._client = JobSubmissionClient(
-            address.dashboard, headers={"Authorization": f"Bearer {address.token}"}
-        )
+        self._client = _Client(address.dashboard, headers={"Authorization": f"Bearer {address.token}"})
         self._ray_logs = address.logs
         self._logs = logs
 
     def submit(self, name: str, entrypoint: str, env: dict[str, str], pip: list[str]) -> None:
         """Start a job and make its output readable under the workflow's logs."""
-        runtime_env = {"env_vars": env, **({"pip": pip} if pip else {})}
-        self._client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=runtime_env)
         self._logs.mkdir(parents=True, exist_ok=True)
         link = self._logs / f"{name}.log"
         link.unlink(missing_ok=True)
-        link.symlink_to(self._ray_log(name))
+        link.symlink_to(self._ray_log(name))  # first: Ray may take the job and not get to answer
+        runtime_env = {"env_vars": env, **({"pip": pip} if pip else {})}
+        self._client.submit_job(entrypoint=entrypoint, submission_id=name, runtime_env=runtime_env)
 
     def seen(self) -> dict[str, tuple[ChildPhase, str, str]]:
         """Phase, reason and message of every job that Ray knows, by name."""

@@ -9,7 +9,7 @@ import httpx
 
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.revision import digest
-from llmworkflow.local.errors import LocalError
+from llmworkflow.local.errors import LocalError, check_answer
 from llmworkflow.local.machine import HOST
 from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
@@ -44,6 +44,7 @@ class Services:
         self._successors: dict[str, Application] = {}  # of endpoints, beside which they start
         self._retiring: dict[str, Application] = {}  # endpoints whose place was taken
         self._refused: dict[str, str] = {}
+        self._unsent: str | None = None  # service whose change Ray Serve has not answered
         self._ready_before: set[str] = set()
         self._port = port
         self.url = f"http://{HOST}:{port.number}"
@@ -64,23 +65,25 @@ class Services:
             else:
                 endpoint = {**endpoint, "name": serving["name"]}
         self._applications[name] = [endpoint, *others]
-        if refusal := self._deploy():
-            self._refused[name] = refusal
+        self._deploy(name)
 
     def remove(self, name: str) -> None:
         """Withdraw a service."""
         self._applications.pop(name)
         self._forget(name)
-        self._deploy()
+        self._deploy(name)
 
     def seen(self, verdicts: Mapping[str, bool | None]) -> dict[str, tuple[ChildPhase, str]]:
         """Phase and message of every service, by name; READY once it was seen running twice.
 
         `verdicts` say of each whether what it was brought to answers as it should, as far as that is known.
         """
+        if self._unsent is not None:
+            self._deploy(self._unsent)
         if not self._applications:
             return {}
         answer = self._client.get("/api/serve/applications/")
+        check_answer(answer.status_code, answer.text)
         answer.raise_for_status()
         states = answer.json()["applications"]
         return {name: self._seen(name, states, verdicts.get(name)) for name in self._applications}
@@ -102,8 +105,16 @@ class Services:
         self._refused.pop(name, None)
         self._ready_before.discard(name)
 
-    def _deploy(self) -> str:
-        """Send the whole configuration; returns why that cannot be or Ray Serve refused it, empty when it did not."""
+    def _deploy(self, name: str) -> None:
+        """Send the whole configuration, of which one service changed; `seen` does it again where Ray did not answer."""
+        self._unsent = name
+        refusal = self._send()
+        self._unsent = None
+        if refusal:
+            self._refused[name] = refusal
+
+    def _send(self) -> str:
+        """Why the whole configuration cannot be sent, or Ray Serve refused it; empty when it did not."""
         try:
             self._port.take()  # a new file may bring the first endpoint to a run that had none
         except LocalError as error:
@@ -117,13 +128,14 @@ class Services:
                 "applications": [*applications, *self._successors.values(), *self._retiring.values()],
             },
         )
+        check_answer(answer.status_code, answer.text)
         return f"Ray Serve refused the configuration: {answer.text[:800]}" if answer.is_error else ""
 
     def _seen(self, name: str, states: dict[str, Any], verdict: bool | None) -> tuple[ChildPhase, str]:
         if refusal := self._refused.get(name):
             return ChildPhase.FAILED, refusal
         if self._retiring.pop(name, None):
-            self._deploy()
+            self._deploy(name)
         successor = self._successors.get(name)
         parts = [*self._applications[name], *([successor] if successor else [])]
         phase, message = _worst(parts, states)
@@ -145,8 +157,7 @@ class Services:
         self._applications[name] = [{**successor, "route_prefix": endpoint["route_prefix"]}, *others]
         self._retiring[name] = {**endpoint, "route_prefix": f"/{endpoint['name']}"}
         del self._successors[name]
-        if refusal := self._deploy():
-            self._refused[name] = refusal
+        self._deploy(name)
 
 
 def beside(endpoint: Application) -> Application:

@@ -28,6 +28,7 @@ class FakeServe:
         self.states: dict[str, str] = {}
         self.refusal = ""
         self.asked = 0
+        self.busy = False
 
     @property
     def routes(self) -> dict[str, str]:
@@ -43,7 +44,7 @@ def fake_serve() -> Iterator[tuple[FakeServe, str]]:
         def do_PUT(self) -> None:
             fake.asked += 1
             content = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            if not fake.refusal:
+            if not fake.refusal and not fake.busy:
                 fake.applications = content["applications"]
             self._answer(400 if fake.refusal else 200, fake.refusal)
 
@@ -53,7 +54,7 @@ def fake_serve() -> Iterator[tuple[FakeServe, str]]:
             self._answer(200, json.dumps({"applications": states}))
 
         def _answer(self, status: int, text: str) -> None:
-            self.send_response(status)
+            self.send_response(503 if fake.busy else status)
             self.end_headers()
             self.wfile.write(text.encode())
 
@@ -182,6 +183,25 @@ def test_a_refused_configuration_fails(services: Services, serve: FakeServe) -> 
         ChildPhase.FAILED,
         "Ray Serve refused the configuration: no such field",
     )
+
+
+def test_a_ray_that_is_busy_refuses_nothing(services: Services, serve: FakeServe) -> None:
+    serve.busy = True
+    with pytest.raises(ConnectionError, match="Ray answered with 503"):
+        services.apply(NAME, config("a"), surge=True)
+    with pytest.raises(ConnectionError, match="Ray answered with 503"):
+        services.seen({})
+    serve.busy = False
+    assert phase(services) is ChildPhase.RUNNING
+    assert serve.routes == {NAME: "/", "router": "/route"}
+    serve.busy = True
+    with pytest.raises(ConnectionError):
+        services.seen({})
+    with pytest.raises(ConnectionError):
+        services.remove(NAME)
+    serve.busy = False
+    assert services.seen({}) == {}
+    assert serve.applications == []
 
 
 def test_an_endpoint_never_shares_the_port_of_another_run(
