@@ -27,7 +27,7 @@ from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
 DETACH_SECONDS = 150  # for Ray to start on a slow machine
-STOP_SECONDS = 120
+STOP_SECONDS = 180  # what runs is withdrawn, for which a Ray that does not answer is given a minute
 POLL_SECONDS = 0.5
 
 Settled = Callable[[LLMWorkflowStatus], bool]
@@ -38,9 +38,9 @@ Settled = Callable[[LLMWorkflowStatus], bool]
 @click.option("--local", is_flag=True, required=True, help="Run on this machine, on a Ray of its own.")
 @click.option("--detach", is_flag=True, help="Go on in the background.")
 @click.option("--exit-when-ready", is_flag=True, help="Stop everything once the endpoint is ready.")
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
+@click.option("--port", type=int, show_default=str(DEFAULT_PORT), help="Port of the endpoint on 127.0.0.1.")
 @ends_well
-def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int) -> int:
+def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int | None) -> int:
     """Run the workflow in FILE, or go on where it was.
 
     What is unchanged and done is reused. Ctrl-C stops everything; nothing done is lost.
@@ -55,11 +55,15 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int)
     if applied.spec.suspend:
         name = applied.metadata.name
         console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}{local_flag()}`")
-    if home.driver():
+    if driver := home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")
+        if port not in (None, driver["port"]):
+            again = f"for another one, `llmworkflow stop {applied.metadata.name}` first"
+            console.print(f"its endpoint stays on port {driver['port']}: {again}", soft_wrap=True)
         return DONE if detach else follow(home, applied, console)
+    port = port or DEFAULT_PORT
     if detach:
-        return start_in_background(home, file, port, console)
+        return start_in_background(home, file, port, exit_when_ready, console)
     return run_here(home, applied, port, exit_when_ready, console)
 
 
@@ -145,10 +149,14 @@ def follow(home: WorkflowHome, workflow: LLMWorkflow, console: Console) -> int:
     )
 
 
-def start_in_background(home: WorkflowHome, file: Path, port: int, console: Console) -> int:
+def start_in_background(
+    home: WorkflowHome, file: Path, port: int, exit_when_ready: bool, console: Console
+) -> int:
     """Start the command again as a process of its own and wait until it drives."""
     log = home.folder / "driver.log"
     arguments = ["run", str(file), "--local", "--port", str(port)]
+    if exit_when_ready:
+        arguments.append("--exit-when-ready")
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "llmworkflow", *arguments],
@@ -158,10 +166,10 @@ def start_in_background(home: WorkflowHome, file: Path, port: int, console: Cons
             start_new_session=True,
         )
     deadline = time.monotonic() + DETACH_SECONDS
-    while (driver := home.driver()) is None or driver["pid"] != process.pid:
+    while (driver := home.driver() or {}).get("pid") != process.pid or "dashboard" not in driver:
         if process.poll() is not None:
             click.echo(log.read_text()[-2000:], err=True)
-            return process.returncode or FAILED
+            return process.returncode
         if time.monotonic() > deadline:
             raise LocalError(
                 f"process {process.pid} did not start Ray within {DETACH_SECONDS} s; its log: {log}"

@@ -42,6 +42,7 @@ class Driver:
         self._backend: LocalBackend | None = None
         self._secrets: set[tuple[str, ...]] = set()
         self._tidied = 0  # the generation after whose success old revisions were removed
+        self._away = False  # whether Ray did not answer at the last look
         self._stopping = False
 
     def run(self, done: Done) -> LLMWorkflowStatus:
@@ -85,6 +86,8 @@ class Driver:
                 self._keep_to_retention(planned.status)
                 if self._stopping or done(planned.status):
                     return planned.status
+            elif self._stopping:
+                return self._home.status()
             time.sleep(POLL_SECONDS)
 
     def _step(self, workflow: LLMWorkflow) -> Plan | None:
@@ -98,8 +101,12 @@ class Driver:
                 self._home.save_status(planned.status)
             for action in planned.actions:
                 self._backend.execute(workflow, action)
-        except RAY_AWAY:
+        except RAY_AWAY as error:
+            if not self._away:
+                logger.warning("Ray does not answer, and is asked again: %s", error)
+            self._away = True
             return None  # the next look finds Ray dead, or answering again, and does what is left
+        self._away = False
         return planned
 
     def _keep_to_retention(self, status: LLMWorkflowStatus) -> None:
@@ -130,15 +137,11 @@ class Driver:
         use_storage(self._home, workflow)
         address = self._ray.start([str(code_folder().parent)])
         self._backend = LocalBackend(self._home, address, self._port)
-        self._home.save_driver(
-            {
-                "pid": os.getpid(),
-                "session": address.session,
-                "folder": address.folder,
-                "dashboard": address.dashboard,
-                "port": self._port.number,
-            }
-        )
+        self._tell(session=address.session, folder=address.folder, dashboard=address.dashboard)
+
+    def _tell(self, **ray: str) -> None:
+        """Tell others who drives the workflow, and the Ray to be ended should this process be killed."""
+        self._home.save_driver({"pid": os.getpid(), "port": self._port.number, **ray})
 
     def _end_ray(self) -> None:
         if self._backend is not None:
@@ -147,9 +150,12 @@ class Driver:
         self._ray.stop()
 
     def _clear_left_behind(self) -> None:
-        """End what a driver that was killed could not end itself."""
-        if left := self._home.left_behind():
-            clear_session(left["session"], left["folder"])
+        """End what a driver that was killed could not end itself; its process id may be anybody's by now."""
+        left = self._home.left_behind() or {}
+        ray = {key: left[key] for key in ("session", "folder") if key in left}
+        self._tell(**ray)
+        if ray:
+            clear_session(**ray)
 
 
 def serves(workflow: LLMWorkflow) -> bool:

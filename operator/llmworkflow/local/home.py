@@ -9,17 +9,18 @@
     configs/        what each child's job was told
     reports/        what each child's job reported
     logs/           what each child's job printed
-    driver.json     the process that drives the workflow, while there is one
+    driver.json     the process that drives the workflow, or did last
 """
 
 import fcntl
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
@@ -27,6 +28,7 @@ from llmworkflow.local.edits import annotated, merged, resumed, suspended
 from llmworkflow.local.errors import LocalError
 
 ROOT_VARIABLE = "LLMWORKFLOW_HOME"
+LOCK_SECONDS = 1.0  # longer than anybody looks whether a workflow is driven
 
 
 def default_root() -> Path:
@@ -133,7 +135,7 @@ class WorkflowHome:
         return self.root / "volumes" / claim
 
     def driver(self) -> dict[str, Any] | None:
-        """Who drives the workflow now: pid, Ray's addresses, the port of the endpoint; None when nobody does."""
+        """Who drives the workflow now: pid, port of the endpoint, and Ray's dashboard once it is up; else None."""
         content: dict[str, Any] | None = read_json(self._driver)
         return content if content and self._locked() else None
 
@@ -155,20 +157,26 @@ class WorkflowHome:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LocalError(
-                    f"workflow {self.folder.name} is already driven by another process"
-                ) from None
+            deadline = time.monotonic() + LOCK_SECONDS
+            while not _flock(handle, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise LocalError(f"workflow {self.folder.name} is already driven by another process")
+                time.sleep(0.05)
             yield
 
     def _locked(self) -> bool:
-        try:
-            with self.lock():
-                return False
-        except LocalError:
-            return True
+        """Whether somebody drives; looks with a shared lock, in whose way no other look is."""
+        with (self.folder / "lock").open("a") as handle:
+            return not _flock(handle, fcntl.LOCK_SH)
+
+
+def _flock(handle: TextIO, kind: int) -> bool:
+    """Take a lock at once; whether it was free. Closing the file lets go of it."""
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def workflows(root: Path) -> list[WorkflowHome]:

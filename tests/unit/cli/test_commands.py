@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -15,6 +18,7 @@ from rich.console import Console
 from llmworkflow.api.load import load_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
+from llmworkflow.cli import run as run_command
 from llmworkflow.cli import status
 from llmworkflow.cli.main import COMMANDS, main
 from llmworkflow.cli.run import announce
@@ -212,6 +216,63 @@ def test_what_is_not_there_is_told(run: Run, home: WorkflowHome, arguments: list
 def test_stopping_what_does_not_run_is_done(run: Run, home: WorkflowHome) -> None:
     ended = run("stop", "my-workflow")
     assert (ended.exit_code, ended.output.strip()) == (0, "my-workflow is not running")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [((), False), (("--port", "8123"), False), (("--port", "9000"), True)]
+)
+def test_a_run_that_goes_on_says_that_its_port_stays(
+    run: Run, home: WorkflowHome, options: Sequence[str], told: bool
+) -> None:
+    home.save_driver({"pid": 1, "port": 8123})
+    with home.lock():
+        ended = run("run", "workflow.yaml", "--local", "--detach", *options)
+    assert ended.exit_code == 0
+    assert "it takes the new file" in ended.output
+    assert (
+        "stays on port 8123: for another one, `llmworkflow stop my-workflow` first" in ended.output
+    ) is told
+
+
+@pytest.mark.parametrize("options", [(), ("--exit-when-ready",)])
+def test_what_goes_on_in_the_background_ends_as_asked(
+    run: Run, home: WorkflowHome, monkeypatch: pytest.MonkeyPatch, options: Sequence[str]
+) -> None:
+    """What is started does nothing here, and so ends well at once."""
+    began: list[list[str]] = []
+
+    def start(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        began.append(arguments)
+        return subprocess.Popen([sys.executable, "-c", ""], **options)
+
+    monkeypatch.setattr(
+        run_command,
+        "subprocess",
+        SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT),
+    )
+    assert run("run", "workflow.yaml", "--local", "--detach", *options).exit_code == 0
+    assert began == [
+        [sys.executable, "-m", "llmworkflow", "run", "workflow.yaml", "--local", "--port", "8000", *options]
+    ]
+
+
+def test_gc_of_a_namespace_leaves_the_others_alone(run: Run, home: WorkflowHome) -> None:
+    other = WorkflowHome(home.root, "team-a", "theirs")
+    applied = home.load()
+    other.apply(
+        applied.model_copy(
+            update={"metadata": applied.metadata.model_copy(update={"namespace": "team-a", "name": "theirs"})}
+        )
+    )
+    told = {
+        options: run("gc", "--dry-run", *options).output
+        for options in [(), ("-n", "team-a"), ("-n", "default")]
+    }
+    assert {options: ("my-workflow:" in text, "theirs:" in text) for options, text in told.items()} == {
+        (): (True, True),
+        ("-n", "team-a"): (False, True),
+        ("-n", "default"): (True, False),
+    }
 
 
 @pytest.mark.capability("retention")

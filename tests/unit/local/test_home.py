@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,16 @@ def test_a_killed_process_lets_go_of_the_lock(home: WorkflowHome) -> None:
         assert home.driver() is not None
         holder.kill()
     assert home.driver() is None
+
+
+def test_a_look_whether_it_is_driven_is_in_nobodys_way(home: WorkflowHome) -> None:
+    home.apply(workflow())
+    home.save_driver({"pid": 1})
+    with (home.folder / "lock").open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert home.driver() is None, "another look drives nothing"
+        ended = threading.Timer(0.2, fcntl.flock, (other, fcntl.LOCK_UN))
+        ended.start()
+        with home.lock():
+            assert home.driver() == {"pid": 1}
+        ended.join()
