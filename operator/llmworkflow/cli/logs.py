@@ -1,4 +1,4 @@
-"""`logs`: what a stage's job printed."""
+"""`logs`: what a stage's job or endpoint printed."""
 
 import click
 
@@ -11,7 +11,7 @@ from llmworkflow.client.workflow import Target
 @click.command()
 @click.argument("name")
 @click.argument("stage")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the job ends.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job or the endpoint ends.")
 @ends_well
 @on_target
 def logs(target: Target, name: str, stage: str, follow: bool) -> None:

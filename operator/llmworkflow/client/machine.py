@@ -3,20 +3,23 @@
 import os
 import pwd
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.api.status import Child, LLMWorkflowStatus
 from llmworkflow.client import machine_doctor
 from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.core.registry import TunedModel
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
+from llmworkflow.local.logs import replica_logs
 from llmworkflow.local.secrets import Secrets
 
 LOG_POLL_SECONDS = 0.3
@@ -61,11 +64,22 @@ class MachineWorkflow:
         return self.home.driver() is not None
 
     def logs(self, stage: str, follow: bool) -> Iterator[str]:
-        with self._latest_log(stage).open(errors="replace") as log:
-            yield log.read()
-            while follow and self._is_alive(stage):
-                time.sleep(LOG_POLL_SECONDS)
-                yield log.read()
+        files = self._log_files(stage)
+        with ExitStack() as stack:
+            opened: dict[Path, TextIO] = {}
+            more = True
+            while more:
+                more = follow and self._is_alive(
+                    stage
+                )  # before the look, so that the last one misses nothing
+                for path in files():
+                    if path not in opened:
+                        opened[path] = stack.enter_context(path.open(errors="replace"))
+                    yield opened[path].read()
+                if more:
+                    time.sleep(LOG_POLL_SECONDS)
+        if not opened:
+            raise self._silent(stage)
 
     @contextmanager
     def endpoint(self) -> Iterator[Endpoint]:
@@ -85,18 +99,30 @@ class MachineWorkflow:
 
         return page_html(self.home, now)
 
+    def _log_files(self, stage: str) -> Callable[[], Sequence[Path]]:
+        """Looks up what a stage prints into: its job into one file, each replica of an endpoint that lives into one."""
+        driver, child = self.home.driver() or {}, self._child(stage)
+        if child and child.kind == "RayService" and "folder" in driver:
+            return partial(replica_logs, driver["folder"])
+        latest = [self._latest_log(stage)]
+        return lambda: latest
+
     def _latest_log(self, stage: str) -> Path:
         configs = self.home.configs.glob("[!.]*.json")
         children = [path.stem for path in configs if read_json(path)["stage"]["name"] == stage]
         found = [path for name in children if (path := self.home.logs / f"{name}.log").exists()]
         if not found:
-            raise LocalError(f"stage {stage} of {self.name} has not printed anything yet")
+            raise self._silent(stage)
         return max(found, key=lambda path: path.stat().st_mtime)
 
+    def _silent(self, stage: str) -> LocalError:
+        return LocalError(f"stage {stage} of {self.name} has not printed anything yet")
+
     def _is_alive(self, stage: str) -> bool:
-        return self.driven() and any(
-            item.name == stage and item.child is not None for item in self.status().stages
-        )
+        return self.driven() and self._child(stage) is not None
+
+    def _child(self, stage: str) -> Child | None:
+        return next((item.child for item in self.status().stages if item.name == stage), None)
 
 
 class Machine:

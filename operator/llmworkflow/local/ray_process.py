@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from llmworkflow.local.errors import LocalError
+from llmworkflow.local.logs import session_logs
 from llmworkflow.local.machine import HOST, check_machine, free_port
 
 LOGICAL_CPUS = 16  # Ray Data and Serve reserve one for each of their actors: with two they wait for ever
@@ -37,7 +38,7 @@ class RayAddress:
     @property
     def logs(self) -> Path:
         """Folder with the logs of the session."""
-        return Path(self.folder) / "session_latest" / "logs"
+        return session_logs(self.folder)
 
 
 class RayProcess:

@@ -10,6 +10,7 @@ import httpx
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.revision import digest
 from llmworkflow.local.errors import LocalError, check_answer
+from llmworkflow.local.logs import replica_logs
 from llmworkflow.local.machine import HOST
 from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
@@ -91,7 +92,7 @@ class Services:
     def keep_logs(self, name: str) -> None:
         """Copy the output of a service's replicas out of Ray's folder, which goes when Ray goes."""
         kept = self._logs / f"{name}.log"
-        if files := sorted((self._address.logs / "serve").glob("replica_*.log")):
+        if files := replica_logs(self._address.folder):
             self._logs.mkdir(parents=True, exist_ok=True)
             with kept.open("wb") as output:
                 for file in files:
