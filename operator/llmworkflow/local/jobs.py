@@ -24,7 +24,7 @@ _PHASES = {
 }
 
 
-class _Client(JobSubmissionClient):
+class _Client(JobSubmissionClient):  # type: ignore[misc]  # Ray's client is untyped
     """Ray's own client waits for ever, and has one error for what Ray refuses and for what Ray cannot do now."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from llmworkflow.local.machine import free_port
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow_jobs.storage import CACHE_ENV
 
+from .servers import served
 from .test_home import workflow
 
 
@@ -34,39 +34,21 @@ class Dashboard:
         self.asked = threading.Event()
         self.ended = threading.Event()
 
+    def answer(self, _: str, path: str, __: bytes) -> tuple[int, str]:
+        if path == "/api/version":
+            return 200, json.dumps({"ray_version": ray.__version__})
+        self.asked.set()
+        if self.hangs:
+            self.ended.wait(30)
+        return 503, "busy"
+
 
 @pytest.fixture
 def dashboard() -> Iterator[Dashboard]:
     fake = Dashboard()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/api/version":
-                self._answer(200, json.dumps({"ray_version": ray.__version__}))
-                return
-            fake.asked.set()
-            if fake.hangs:
-                fake.ended.wait(30)
-            else:
-                self._answer(503, "busy")
-
-        def _answer(self, status: int, text: str) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """Be quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    fake.url = f"http://127.0.0.1:{server.server_port}"
-    yield fake
-    fake.ended.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(fake.answer) as fake.url:
+        yield fake
+        fake.ended.set()
 
 
 @pytest.fixture

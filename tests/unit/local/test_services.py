@@ -1,10 +1,8 @@
 """How an endpoint is brought to another configuration: in place, beside the old one, or not at all."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,8 @@ from llmworkflow.local.machine import free_port
 from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
 from llmworkflow.local.services import Services, beside
+
+from .servers import served
 
 NAME = "viggo-chat"
 OTHER = {"name": "router", "route_prefix": "/route", "args": {}}
@@ -30,6 +30,19 @@ class FakeServe:
         self.asked = 0
         self.busy = False
 
+    def answer(self, method: str, _: str, content: bytes) -> tuple[int, str]:
+        self.asked += 1
+        if self.busy:
+            return 503, "busy"
+        if method == "PUT" and self.refusal:
+            return 400, self.refusal
+        if method == "PUT":
+            self.applications = json.loads(content)["applications"]
+            return 200, ""
+        names = [part["name"] for part in self.applications]
+        states = {name: {"status": self.states.get(name, "DEPLOYING"), "message": ""} for name in names}
+        return 200, json.dumps({"applications": states})
+
     @property
     def routes(self) -> dict[str, str]:
         """Path of each application."""
@@ -39,35 +52,8 @@ class FakeServe:
 @pytest.fixture
 def fake_serve() -> Iterator[tuple[FakeServe, str]]:
     fake = FakeServe()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            fake.asked += 1
-            content = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            if not fake.refusal and not fake.busy:
-                fake.applications = content["applications"]
-            self._answer(400 if fake.refusal else 200, fake.refusal)
-
-        def do_GET(self) -> None:
-            names = [part["name"] for part in fake.applications]
-            states = {name: {"status": fake.states.get(name, "DEPLOYING"), "message": ""} for name in names}
-            self._answer(200, json.dumps({"applications": states}))
-
-        def _answer(self, status: int, text: str) -> None:
-            self.send_response(503 if fake.busy else status)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """Be quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield fake, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(fake.answer) as url:
+        yield fake, url
 
 
 @pytest.fixture
@@ -210,11 +196,13 @@ def test_an_endpoint_never_shares_the_port_of_another_run(
     with closing(Port(port.number)) as other:
         other.take()
         services.apply(NAME, config("a"), surge=True)
+        services.remove(NAME)
+        assert serve.asked == 0, "any word to Ray Serve makes it listen"
+        services.apply(NAME, config("a"), surge=True)
         phase, message = services.seen({})[NAME]
         assert phase is ChildPhase.FAILED
         assert f"port {port.number} on 127.0.0.1 is in use by another run" in message
-        services.remove(NAME)
-        assert serve.asked == 0, "any word to Ray Serve makes it listen"
+        assert serve.applications == []
     services.apply(NAME, config("a"), surge=True)
     assert serve.routes == {NAME: "/", "router": "/route"}
 
