@@ -13,6 +13,7 @@ from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.core.report import JobReport, parse_report
 from llmworkflow.job_code import code_digest
 from llmworkflow.local.children import ChildRecord, ChildRecords, record_of
+from llmworkflow.local.environment import plain_variables
 from llmworkflow.local.home import WorkflowHome, read_json, write_json
 from llmworkflow.local.jobs import Jobs
 from llmworkflow.local.machine import HOST, has_gpu
@@ -111,20 +112,23 @@ class LocalBackend:
         record = record_of("RayJob", name, workflow.metadata.uid, self._session, work, config)
         self._records.save(record)
         self._report_path(name).unlink(missing_ok=True)  # of a child that ended with its Ray
-        pip = chosen_ray(workflow, stage_named(workflow, work.stage)).pip
-        self._jobs.submit(name, ENTRYPOINTS[work.kind], self._job_env(name), pip)
+        stage = stage_named(workflow, work.stage)
+        variables = plain_variables(workflow, stage) | self._job_env(name)
+        self._jobs.submit(name, ENTRYPOINTS[work.kind], variables, chosen_ray(workflow, stage).pip)
 
     def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
         config = self._write_config(workflow, name, work)
         declared = serve_config(workflow, work, str(self._config_path(name)), HOST, self._port.number)
+        stage = stage_named(workflow, work.stage)
         for application in declared["applications"]:
-            application.setdefault("runtime_env", {}).setdefault("env_vars", {}).update(self._job_env(name))
+            environment = application.setdefault("runtime_env", {})
+            own = environment.get("env_vars", {})
+            environment["env_vars"] = plain_variables(workflow, stage) | own | self._job_env(name)
         before = {record.name: record for record in self._records.all(self._session)}.get(name)
         record = record_of("RayService", name, workflow.metadata.uid, self._session, work, config)
         self._records.save(record if before is None else replace(record, uid=before.uid))
-        serve = stage_named(workflow, work.stage).serve
-        assert serve is not None, "the plan makes services of serving stages alone"
-        self._services.apply(name, declared, surge=serve.upgrade == "surge")
+        assert stage.serve is not None, "the plan makes services of serving stages alone"
+        self._services.apply(name, declared, surge=stage.serve.upgrade == "surge")
 
     def _write_config(self, workflow: LLMWorkflow, name: str, work: Work) -> dict[str, Any]:
         config = stage_config(workflow, work, storage_uri(self._home, workflow))

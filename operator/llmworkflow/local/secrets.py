@@ -12,6 +12,7 @@ from pathlib import Path
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.local.environment import key_variables, whole_secrets
 from llmworkflow.local.errors import LocalError
 from llmworkflow.render.environment import secret_sources, secret_variables
 
@@ -57,7 +58,8 @@ class Secrets:
         """All variables that the pods of a workflow would get from Secrets.
 
         Raises:
-            LocalError: a Secret is not there, or two stages want different values in one variable.
+            LocalError: a Secret is not there, two stages want different values in one variable, or a variable comes
+                from what only a cluster has.
         """
         found: dict[str, tuple[str, str]] = {}
         for stage in workflow.spec.stages:
@@ -71,10 +73,14 @@ class Secrets:
         return {name: value for name, (_, value) in found.items()}
 
     def _of_stage(self, workflow: LLMWorkflow, stage: Stage) -> Iterator[tuple[str, str]]:
-        for variable, key in secret_variables(workflow, stage).items():
+        keys = _keys(workflow, stage)
+        for variable, key in keys.items():
             yield variable, self.value(key)
         for source in secret_sources(workflow, stage):
             yield from self.values(source).items()
+        for prefix, source in whole_secrets(workflow, stage):
+            values = {f"{prefix}{name}": value for name, value in self.values(source).items()}
+            yield from ((name, value) for name, value in values.items() if name not in keys)
 
     def _read(self, name: str, key: str) -> str:
         path = self._path(name, key)
@@ -104,7 +110,13 @@ def secret_names(workflow: LLMWorkflow) -> set[tuple[str, ...]]:
     """Which Secrets, and which of their keys, a workflow names."""
     found: set[tuple[str, ...]] = set()
     for stage in workflow.spec.stages:
-        for variable, key in secret_variables(workflow, stage).items():
+        for variable, key in _keys(workflow, stage).items():
             found.add((variable, key.secret_key_ref.name, key.secret_key_ref.key))
         found |= {(source.secret_ref.name,) for source in secret_sources(workflow, stage)}
+        found |= {(prefix, source.secret_ref.name) for prefix, source in whole_secrets(workflow, stage)}
     return found
+
+
+def _keys(workflow: LLMWorkflow, stage: Stage) -> dict[str, SecretKeySource]:
+    """Variables that are keys of Secrets; as on a cluster, those of `ray.env` win."""
+    return secret_variables(workflow, stage) | key_variables(workflow, stage)
