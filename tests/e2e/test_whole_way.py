@@ -69,6 +69,23 @@ def test_clients_get_streams(serving: dict[str, Any], command: Command) -> None:
     assert command("chat", NAME, "Is it Iron Harbor that was released in 2009?").stdout.strip()
 
 
+@pytest.mark.usefixtures("serving")
+def test_what_the_endpoint_prints_is_shown_while_it_runs(command: Command) -> None:
+    told = command("logs", NAME, "chat")
+    assert told.returncode == 0
+    assert "replica" in told.stdout.lower()
+
+
+@pytest.mark.usefixtures("serving")
+def test_no_other_run_shares_the_port(command: Command, demo_workflow: Workflow) -> None:
+    other = deepcopy(demo_workflow)
+    other["metadata"]["name"] = "other"
+    refused = command.run(other, timeout=120)
+    assert refused.returncode == 1
+    assert f"port {command.port} on 127.0.0.1 is in use by another run" in refused.stdout
+    assert command.stages("other") == {}
+
+
 def test_only_the_gate_is_judged_anew(
     serving: dict[str, Any], command: Command, demo_workflow: Workflow
 ) -> None:

@@ -69,9 +69,8 @@ class MachineWorkflow:
             opened: dict[Path, TextIO] = {}
             more = True
             while more:
-                more = follow and self._is_alive(
-                    stage
-                )  # before the look, so that the last one misses nothing
+                # Before the look, so that the last one misses nothing.
+                more = follow and self._is_alive(stage)
                 for path in files():
                     if path not in opened:
                         opened[path] = stack.enter_context(path.open(errors="replace"))
