@@ -136,8 +136,8 @@ class WorkflowHome:
 
     def driver(self) -> dict[str, Any] | None:
         """Who drives the workflow now: pid, port of the endpoint, and Ray's dashboard once it is up; else None."""
-        content: dict[str, Any] | None = read_json(self._driver)
-        return content if content and self._locked() else None
+        # Read after the look: what an earlier driver wrote must not pass for what this one did.
+        return self.left_behind() if self._driver.exists() and self._locked() else None
 
     def save_driver(self, content: dict[str, Any]) -> None:
         """Tell others who drives the workflow."""
