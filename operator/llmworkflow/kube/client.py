@@ -1,7 +1,8 @@
 """The API server, as far as this operator needs it: plain JSON over the connection of `kubernetes.aio`."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -120,8 +121,9 @@ class Api:
     ) -> JsonObject:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         response = await self._send(verb, path, body, (content_type, accept), query or {}, timeout)
-        async with response:
-            content = await response.read()
+        with _reached(verb, path):
+            async with response:
+                content = await response.read()
         metrics.API_REQUESTS.labels(verb, str(response.status)).inc()
         return answer_of(f"{verb} {path}", response.status, content)
 
@@ -138,15 +140,10 @@ class Api:
         sent, accepted = types
         headers: dict[str, Any] = {"Content-Type": sent, "Accept": accepted, "User-Agent": FIELD_MANAGER}
         await self._connection.update_params_for_auth(headers, [], ["BearerToken"], path, verb, body)
-        try:
+        with _reached(verb, path):
             answer = await self._connection.rest_client.request(
                 verb, url, headers=headers, body=body, _request_timeout=limits
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            metrics.API_REQUESTS.labels(verb, "unreachable").inc()
-            raise ApiError(
-                0, "Unreachable", f"{verb} {path}: {str(error) or type(error).__name__}"
-            ) from error
         response: aiohttp.ClientResponse = answer.response
         return response
 
@@ -161,6 +158,16 @@ async def connect(kubeconfig: str | None = None) -> ApiClient:
     # aiohttp asks for the proxy and for a .netrc before every request, each in a thread: twice what the rest takes.
     found.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
     return ApiClient(found)
+
+
+@contextmanager
+def _reached(verb: str, path: str) -> Iterator[None]:
+    """Whatever keeps an answer from coming, or breaks it off, is one kind of error."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        metrics.API_REQUESTS.labels(verb, "unreachable").inc()
+        raise ApiError(0, "Unreachable", f"{verb} {path}: {str(error) or type(error).__name__}") from error
 
 
 def _is_in_pod(found: Configuration) -> bool:
