@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from llmworkflow.api.fields import JsonObject
-from llmworkflow.api.spec.common import Accelerator, Resources, WorkerGroup
+from llmworkflow.api.spec.common import INGRESS_GROUP, OWN_GROUP, Accelerator, Resources, WorkerGroup
 from llmworkflow.render.pods import CONTAINER_SECURITY, head_pod, worker_pod
 from llmworkflow.render.ray_settings import resolved_accelerator, resources_over
 from llmworkflow.render.ray_start import group_resources, start_parameters
@@ -54,7 +54,7 @@ def _head(context: StageContext, scales: bool) -> _Group:
 def _own_group(context: StageContext) -> _Group:
     accelerator = context.ray.accelerator if uses_accelerator(context.stage) else None
     pods = worker_pods(context.stage, accelerator)
-    return _group(context, "workers", context.ray.worker or Resources(), accelerator, pods)
+    return _group(context, OWN_GROUP, context.ray.worker or Resources(), accelerator, pods)
 
 
 def _further_group(context: StageContext, group: WorkerGroup) -> _Group:
@@ -68,7 +68,7 @@ def _further_group(context: StageContext, group: WorkerGroup) -> _Group:
 
 def _ingress_group(context: StageContext) -> _Group:
     """A place for the ingress of a service whose engines may all be gone: the head takes no replicas."""
-    return _group(context, "ingress", context.ray.head or Resources(), None, PodRange(1, 1))
+    return _group(context, INGRESS_GROUP, context.ray.head or Resources(), None, PodRange(1, 1))
 
 
 def _group(

@@ -16,7 +16,9 @@ from pydantic import ValidationError
 from llmworkflow.api.crd import resource_schema
 from llmworkflow.api.fields import CelRule, SpecModel, models_below
 from llmworkflow.api.parse import parse_workflow
+from llmworkflow.api.problems import InvalidWorkflow
 from llmworkflow.api.schema import structural_schema
+from llmworkflow.api.spec.common import OWN_GROUPS
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.validate import validate
 
@@ -80,6 +82,18 @@ def _broken(schema: dict[str, Any], value: Any) -> Any:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_break_no_rule(path: Path) -> None:
     assert broken_rules(content(path)) == []
+
+
+@pytest.mark.parametrize("name", OWN_GROUPS)
+def test_a_group_has_no_name_of_the_operators_own(name: str) -> None:
+    message = "workers and ingress are groups of the operator's own; choose another name"
+    group = edited(FULL, ("spec", "ray", "workerGroups"), [{"name": name}])
+    assert broken_rules(group) == [message]
+    with pytest.raises(InvalidWorkflow, match=message):
+        parse_workflow(group)
+    free = edited(FULL, ("spec", "ray", "workerGroups"), [{"name": f"{name}-2"}])
+    assert broken_rules(free) == []
+    parse_workflow(free)
 
 
 STAGES = ("spec", "stages")

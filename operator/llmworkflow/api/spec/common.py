@@ -110,6 +110,10 @@ class Accelerator(SpecModel):
     """Preferred node affinity terms, as in a pod, such as spot nodes before on-demand ones."""
 
 
+OWN_GROUP, INGRESS_GROUP = "workers", "ingress"
+OWN_GROUPS = (OWN_GROUP, INGRESS_GROUP)
+
+
 class WorkerGroup(Resources):
     """A further group of workers beside the default one."""
 
@@ -122,6 +126,11 @@ class WorkerGroup(Resources):
                 or group.max_replicas is None
                 or group.min_replicas <= group.max_replicas
             ),
+        ),
+        Rule(
+            cel="!(self.name in ['workers', 'ingress'])",
+            message="workers and ingress are groups of the operator's own; choose another name",
+            holds=lambda group: group.name not in OWN_GROUPS,
         ),
     )
 
