@@ -286,38 +286,6 @@ def test_a_queued_child_is_removed_when_it_is_suspended() -> None:
     assert cluster.states()["tune"] == "Queued"
 
 
-# the missing input
-
-
-def test_a_missing_artifact_is_made_again_before_its_reader_runs_again() -> None:
-    cluster = started()
-    cluster.complete("tune")
-    cluster.run("score")
-    cluster.fail("score", "ArtifactMissing", retryable=False)
-    cluster.settle()
-    assert cluster.states() == {"tune": "Starting", "score": "Waiting", "chat": "Waiting"}
-    assert (cluster.stage("tune").attempt, cluster.stage("tune").failures) == (2, 0)
-    cluster.wait(600)
-    cluster.settle()
-    assert cluster.states()["score"] == "Waiting", "its input comes first"
-    cluster.complete("tune")
-    assert (cluster.states()["score"], cluster.stage("score").attempt) == ("Starting", 2)
-    cluster.complete("score")
-    assert cluster.states()["score"] == "Succeeded"
-
-
-def test_an_artifact_that_is_missing_again_and_again_ends() -> None:
-    cluster = started(("stages.1.retries", 1))
-    for _ in range(2):
-        cluster.complete("tune")
-        cluster.fail("score", "ArtifactMissing", retryable=False)
-        cluster.settle()
-        cluster.wait(600)
-        cluster.settle()
-    assert cluster.states() == {"tune": "Succeeded", "score": "Failed", "chat": "Waiting"}
-    assert cluster.stage("score").reason == "ArtifactMissing"
-
-
 def test_leftovers_of_a_planner_that_was_late_are_removed() -> None:
     """A second operator, paused for long between its write and its action, creates what is no longer wanted."""
     cluster = started()
