@@ -192,6 +192,8 @@ class Verdict(SpecModel):
     """What it measured."""
     finished_at: str
     """When."""
+    read: dict[str, int] = {}
+    """Attempts of the stages that it was made from, by their names."""
 
 
 class Promotion(SpecModel):
@@ -283,6 +285,8 @@ class StageStatus(SpecModel):
     """Digest of all that the spec asked of the attempt; another one gives a stage that failed another chance."""
     judged: str | None = None
     """Digest of the bounds that the result was judged by."""
+    read: dict[str, int] = {}
+    """Attempts of the stages that this attempt builds upon, by their names."""
     misses: list[str] = []
     """Artifacts that the last attempt did not find, by their uris; who made them runs again."""
     candidate: Promotion | None = None

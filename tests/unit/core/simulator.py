@@ -301,11 +301,24 @@ def _writes_nothing_for_time_alone(cluster: SimulatedCluster, planned: Plan) -> 
     return cluster.planned_for(planned.status, later).status == planned.status
 
 
+def _judges_what_it_serves(_: SimulatedCluster, planned: Plan) -> bool:
+    """Whatever comes to serve was judged by stages that read it, and no attempt before it."""
+    coming = [stage.candidate for stage in planned.status.stages if stage.candidate]
+    return all(
+        promotion.inputs[name].attempt == attempt
+        for promotion in coming
+        for verdict in promotion.inputs.values()
+        for name, attempt in verdict.read.items()
+        if name in promotion.inputs and not promotion.pinned
+    )
+
+
 _CHECKS: dict[str, Callable[[SimulatedCluster, Plan], bool]] = {
     "creates only what is absent": _creates_only_what_is_absent,
     "at most one child a stage": _one_child_a_stage,
     "names and attempts are written first": _writes_names_first,
     "deletes only what is its own": _deletes_only_its_own,
+    "judges what it serves": _judges_what_it_serves,
     "the status stays small": _is_bounded,
     "time alone changes nothing before it is due": _writes_nothing_for_time_alone,
     "a plan that was written and not executed is made again": _comes_to_the_same_again,

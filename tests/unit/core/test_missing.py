@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from .builders import SPEC, workflow
+from .builders import SPEC, score, workflow
 from .simulator import SimulatedCluster
 
 
@@ -86,3 +86,139 @@ def test_all_inputs_are_made_again_where_none_is_named() -> None:
     assert (cluster.stage("tune").attempt, cluster.stage("other").attempt) == (2, 1)
     cluster.complete("tune")
     assert cluster.stage("other").attempt == 2
+
+
+# several readers
+
+
+def judged_twice() -> SimulatedCluster:
+    """An endpoint of a model that two batches judged, side by side."""
+    spec = copy.deepcopy(SPEC)
+    tune, batch, chat = spec["stages"]
+    safety = {**copy.deepcopy(batch), "name": "safety", "dependsOn": ["tune"]}
+    spec["stages"] = [
+        tune,
+        safety,
+        {**batch, "dependsOn": ["tune"]},
+        {**chat, "dependsOn": ["safety", "score"]},
+    ]
+    return SimulatedCluster(workflow(spec=spec))
+
+
+def serving(cluster: SimulatedCluster) -> SimulatedCluster:
+    cluster.settle()
+    for stage in ("tune", "safety", "score"):
+        cluster.complete(stage)
+    cluster.run("chat")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert set(cluster.states().values()) == {"Succeeded", "Serving"}
+    return cluster
+
+
+def made_anew(cluster: SimulatedCluster) -> SimulatedCluster:
+    """One of the two is edited, does not find the adapter, and has it made anew."""
+    cluster.edit(("stages.2.batch.sampling.maxTokens", 7))
+    cluster.settle()
+    cluster.miss("score", "tune")
+    cluster.settle()
+    cluster.wait(600)
+    cluster.complete("tune")
+    assert cluster.stage("tune").attempt == 2
+    return cluster
+
+
+def served(cluster: SimulatedCluster) -> int:
+    """The attempt whose adapter the endpoint was told to serve last."""
+    return cluster.works["viggo-chat"].inputs["tune"].attempt
+
+
+def test_what_was_made_anew_is_judged_by_every_gate_before_it_serves() -> None:
+    cluster = made_anew(serving(judged_twice()))
+    assert (cluster.states()["safety"], cluster.stage("safety").attempt) == ("Starting", 2)
+    cluster.complete("score")
+    assert (cluster.states()["chat"], served(cluster)) == ("Serving", 1)
+    cluster.complete("safety")
+    assert (cluster.states()["chat"], served(cluster)) == ("Upgrading", 2)
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving is not None
+    assert cluster.status.serving.inputs["safety"].attempt == 2
+    cluster.wait(100_000)
+    before = cluster.status
+    cluster.settle()
+    assert cluster.status == before, "nothing runs once more"
+
+
+def test_what_was_made_anew_does_not_serve_where_a_gate_fails() -> None:
+    cluster = made_anew(serving(judged_twice()))
+    cluster.complete("score")
+    cluster.complete("safety", score(0.1))
+    assert (cluster.states()["safety"], cluster.states()["chat"]) == ("Failed", "Serving")
+    assert served(cluster) == 1
+
+
+def test_a_reader_that_ran_meanwhile_has_read_what_was_there_before() -> None:
+    cluster = serving(judged_twice())
+    cluster.edit(("stages.1.batch.sampling.maxTokens", 7), ("stages.2.batch.sampling.maxTokens", 7))
+    cluster.settle()
+    cluster.run("safety")
+    cluster.miss("score", "tune")
+    cluster.settle()
+    cluster.wait(600)
+    cluster.complete("tune")
+    cluster.complete("safety")
+    assert (cluster.states()["safety"], cluster.stage("safety").attempt) == ("Starting", 2)
+
+
+def test_both_readers_that_miss_it_have_it_made_anew_once() -> None:
+    cluster = serving(judged_twice())
+    cluster.edit(("stages.1.batch.sampling.maxTokens", 7), ("stages.2.batch.sampling.maxTokens", 7))
+    cluster.settle()
+    cluster.run("safety")
+    cluster.miss("score", "tune")
+    cluster.settle()
+    cluster.wait(600)
+    cluster.complete("tune")
+    cluster.miss("safety", "tune")
+    cluster.settle()
+    assert (cluster.states()["tune"], cluster.stage("tune").attempt) == ("Succeeded", 2)
+    cluster.wait(600)
+    cluster.settle()
+    for stage in ("safety", "score"):
+        cluster.complete(stage)
+    assert served(cluster) == 2
+
+
+def test_what_waits_for_approval_is_measured_anew_before_it_is_asked_for() -> None:
+    cluster = serving(judged_twice())
+    cluster.edit(("stages.1.approval", {"required": True}))
+    cluster.settle()
+    assert cluster.states()["safety"] == "AwaitingApproval"
+    made_anew(cluster)
+    assert (cluster.states()["safety"], cluster.stage("safety").attempt) == ("Starting", 2)
+
+
+def test_what_was_made_of_it_waits_for_its_turn() -> None:
+    """The endpoint depends on the last of a chain alone, which reads rows that the adapter answered."""
+    cluster = judged_twice()
+    batch = SPEC["stages"][1]["batch"]
+    rows = {**batch, "input": {"stage": "safety"}}
+    del rows["model"]
+    cluster.edit(
+        ("stages.2.batch", rows), ("stages.2.dependsOn", ["safety"]), ("stages.3.dependsOn", ["score"])
+    )
+    serving(cluster)
+    another = {"name": "another", "batch": batch, "dependsOn": ["tune"]}
+    stages = cluster.workflow.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)["stages"]
+    cluster.edit(("stages", [*stages, another]))
+    cluster.settle()
+    cluster.miss("another", "tune")
+    cluster.settle()
+    cluster.complete("tune")
+    assert cluster.states()["score"] == "Waiting"
+    cluster.complete("safety")
+    assert (cluster.states()["score"], served(cluster)) == ("Starting", 1)
+    cluster.complete("score")
+    assert served(cluster) == 2

@@ -14,7 +14,7 @@ from llmworkflow.core.policies.follow import follow
 from llmworkflow.core.policies.gate import judge, judge_again
 from llmworkflow.core.policies.name import name_taken
 from llmworkflow.core.policies.promotion import account, promote, start_service
-from llmworkflow.core.policies.rerun import remake
+from llmworkflow.core.policies.rerun import remake, reread
 from llmworkflow.core.policies.retry import stopped
 from llmworkflow.core.policies.revise import revise, revive
 from llmworkflow.core.policies.start import start_job
@@ -43,6 +43,7 @@ OF_JOBS: Sequence[Policy] = (
     outdated,
     edited,
     late,
+    reread,
     judge,
     judge_again,
     approve,

@@ -4,9 +4,10 @@ from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
 from llmworkflow.core.graph import references
 from llmworkflow.core.policies.retry import end_attempt, stop
-from llmworkflow.core.view import View
+from llmworkflow.core.view import View, verdict_of
 
 _S = StageState
+_DONE = (_S.CHECKING, _S.AWAITING_APPROVAL, _S.SUCCEEDED)
 UP = (_S.SERVING, _S.UPGRADING, _S.DEGRADED)
 
 
@@ -51,3 +52,24 @@ def remake(view: View) -> StageStatus | None:
             message = f"stage {reader.name} did not find {status.artifact.uri}"
             return rerun(view, Reason.ARTIFACT_MISSING, message)
     return None
+
+
+def reread(view: View) -> StageStatus | None:
+    """What this stage read was made anew since: what is built upon now was never judged by it."""
+    if view.status.state not in _DONE or view.verdict is None:
+        return None
+    for name, attempt in view.verdict.read.items():
+        made = verdict_of(view.world.stages[name])
+        if made and made.attempt != attempt:
+            message = f"stage {name} was made anew after this one read it"
+            return rerun(view, Reason.ARTIFACT_MISSING, message)
+    return None
+
+
+def read_by(view: View) -> dict[str, int]:
+    """Attempts of all stages that the work builds upon, also of those that its inputs were made from, by name."""
+    found: dict[str, int] = {}
+    for name in references(view.stage):
+        if verdict := verdict_of(view.world.stages[name]):
+            found |= {**verdict.read, name: verdict.attempt}
+    return found

@@ -5,6 +5,7 @@ from llmworkflow.api.status import Child, Promotion, StageState, StageStatus
 from llmworkflow.core.policies.dependencies import unmet
 from llmworkflow.core.policies.hold import Hold
 from llmworkflow.core.policies.name import taken
+from llmworkflow.core.policies.rerun import read_by
 from llmworkflow.core.policies.retry import next_attempt, pausing
 from llmworkflow.core.policies.reuse import reuse
 from llmworkflow.core.policies.suspend import suspended
@@ -24,7 +25,9 @@ def start_job(view: View) -> StageStatus | None:
     if reused := reuse(view):
         return reused
     hold = unrenderable(view)
-    return held(view, hold) if hold else request_child(view, view.revision)
+    if hold:
+        return held(view, hold)
+    return request_child(view, view.revision).model_copy(update={"read": read_by(view)})
 
 
 def idle(view: View) -> bool:

@@ -37,6 +37,7 @@ def succeeded(view: View) -> StageStatus | None:
         artifact=report.artifact,
         metrics=dict(islice(report.metrics.items(), METRICS_KEPT)),
         finished_at=view.time,
+        read=status.read,
     )
     changes = {
         "artifact": report.artifact,
