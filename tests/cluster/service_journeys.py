@@ -8,7 +8,7 @@ from typing import Any
 from llmworkflow.api.status import StageState as S
 
 from .api import Object, condition
-from .fates import DONE
+from .fates import DONE, ImagePullFails
 from .job_journeys import runs, score, tune
 from .journeys import Journey, shows
 from .ray_manifests import ray_service
@@ -161,6 +161,19 @@ def pods_gone_before_it_is_ready(scene: Scene) -> None:
     scene.until("chat", S.RUNNING)
     scene.lose_ray_cluster(scene.child("chat"))
     scene.until("chat", S.STARTING)
+
+
+@shows(JOURNEYS, (S.RUNNING, S.STARTING), (S.STARTING, S.FAILED))
+def workers_that_never_start(scene: Scene) -> None:
+    """The head is there and deploys, so that KubeRay knows of no trouble."""
+    becomes(scene, DEPLOYING)
+    scene.cluster.kubelet.tell(scene.namespace, ImagePullFails(), node_type="worker")
+    scene.begin(chat())
+    scene.until("chat", S.RUNNING)
+    scene.until("chat", S.STARTING, "ImagePullFailed")
+    scene.edit(chat(pendingTimeoutSeconds=5))
+    failed = scene.until("chat", S.FAILED, "PendingTimeoutExceeded")
+    assert "cannot pull" in failed["message"]
 
 
 @shows(JOURNEYS, (S.SERVING, S.QUEUED), (S.SERVING, S.WAITING))

@@ -71,8 +71,12 @@ def of_refusal(message: str) -> Diagnosis:
 
 
 def _not_made(evidence: Evidence) -> Diagnosis | None:
-    """Pods that the API server refuses to make."""
-    messages = (event.get("message", "") for event in reversed(evidence.events))
+    """Pods that the API server refuses to make; where others came since, it has made them after all."""
+    newest = max((pod["metadata"].get("creationTimestamp", "") for pod in evidence.pods), default="")
+    events = (
+        event for event in reversed(evidence.events) if (event.get("lastTimestamp") or newest) >= newest
+    )
+    messages = (event.get("message", "") for event in events)
     return next((found for message in messages if (found := _refusal(message))), None)
 
 
@@ -240,7 +244,10 @@ _RULES: Sequence[Callable[[_Case], Diagnosis | None]] = (
 
 
 def _waits(pod: JsonObject) -> bool:
-    return "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") != "Succeeded"
+    """Whether a pod is on its way: what was the matter with one that runs is past."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return False
+    return pod.get("status", {}).get("phase", "Pending") == "Pending" or any(_waiting(pod))
 
 
 def _waiting(pod: JsonObject) -> Iterator[JsonObject]:

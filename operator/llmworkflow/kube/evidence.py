@@ -1,9 +1,11 @@
-"""Fetches what a diagnosis needs, live and not often: only while a child is pending."""
+"""Fetches what a diagnosis needs, live and not often: only while a child is pending, or a service comes up."""
 
 import time
+from dataclasses import dataclass
 
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import LABEL_STAGE, LABEL_WORKFLOW
+from llmworkflow.core.observation import ChildPhase
 from llmworkflow.kube.children import ChildRecord
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.diagnose import Diagnosis, Evidence, diagnose
@@ -15,28 +17,38 @@ FIRST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
 _EVENTS = "500"
 
 
+@dataclass(frozen=True)
+class _Latest:
+    """What was found about a child in a phase, when to look for more, and how long to wait after that."""
+
+    phase: ChildPhase
+    due: float
+    pause: float
+    found: Diagnosis | None = None
+
+
 class Diagnoses:
-    """The latest diagnosis of every pending child."""
+    """The latest diagnosis of every child whose pods are awaited."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._found: dict[
-            str, tuple[float, float, Diagnosis | None]
-        ] = {}  # next look, pause and result by uid
+        self._latest: dict[str, _Latest] = {}  # by uid
 
     async def of(self, child: ChildRecord) -> tuple[Diagnosis | None, float]:
-        """What a pending child waits for, and after how many seconds it is looked at again."""
-        now = time.monotonic()
-        due, pause, known = self._found.get(child.uid, (now + FIRST_SECONDS, FIRST_SECONDS, None))
-        if now >= due:
-            known = diagnose(await self._evidence(child))
-            due, pause = now + pause, min(LONGEST_SECONDS, pause * 2)
-        self._found[child.uid] = (due, pause, known)
-        return known, max(0.1, due - now)
+        """What a child's pods wait for, and after how many seconds it is looked at again."""
+        now, phase = time.monotonic(), child.look.phase
+        latest = self._latest.get(child.uid)
+        if latest is None or latest.phase is not phase:
+            latest = _Latest(phase, now + FIRST_SECONDS, FIRST_SECONDS)
+        if now >= latest.due:
+            found = diagnose(await self._evidence(child))
+            latest = _Latest(phase, now + latest.pause, min(LONGEST_SECONDS, latest.pause * 2), found)
+        self._latest[child.uid] = latest
+        return latest.found, max(0.1, latest.due - now)
 
     def forget(self, child_uid: str) -> None:
-        """A child is no longer pending."""
-        self._found.pop(child_uid, None)
+        """A child has all its pods, or is done."""
+        self._latest.pop(child_uid, None)
 
     async def _evidence(self, child: ChildRecord) -> Evidence:
         selector = f"{LABEL_WORKFLOW}={child.workflow},{LABEL_STAGE}={child.stage}"

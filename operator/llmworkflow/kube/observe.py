@@ -23,6 +23,7 @@ from llmworkflow.render.stage_context import report_name
 LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
 
 _P = ChildPhase
+_COMING_UP = (StageState.QUEUED, StageState.STARTING, StageState.RUNNING, StageState.CHECKING)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ class Observer:
         if stage is None or record.owner_uid != workflow.metadata.uid or record.terminating:
             return seen, float("inf")
         phase = record.look.phase
-        if phase is _P.PENDING:
-            return await self._pending(record, seen)
+        comes_up = record.kind == "RayService" and phase is _P.RUNNING and stage.state in _COMING_UP
+        if phase is _P.PENDING or comes_up:
+            return await self._diagnosed(record, seen)
         self._diagnoses.forget(record.uid)
         if record.kind == "RayService":
             return await self._service(record, seen, stage)
@@ -103,11 +105,13 @@ class Observer:
             return replace(seen, report=found), again
         return seen, float("inf")
 
-    async def _pending(self, record: ChildRecord, seen: ChildSeen) -> tuple[ChildSeen, float]:
+    async def _diagnosed(self, record: ChildRecord, seen: ChildSeen) -> tuple[ChildSeen, float]:
+        """What pods are awaited for; a service deploys its applications while its workers are still pending."""
         diagnosis, again = await self._diagnoses.of(record)
         if diagnosis is None:
             return seen, again
-        return replace(seen, reason=diagnosis.reason.value, message=diagnosis.message), again
+        told = replace(seen, phase=_P.PENDING, reason=diagnosis.reason.value, message=diagnosis.message)
+        return told, again
 
     async def _service(
         self, record: ChildRecord, seen: ChildSeen, stage: StageStatus

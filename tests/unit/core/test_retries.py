@@ -286,6 +286,25 @@ def test_a_queued_child_is_removed_when_it_is_suspended() -> None:
     assert cluster.states()["tune"] == "Queued"
 
 
+def test_an_endpoint_whose_workers_never_come_ends_with_what_they_wait_for() -> None:
+    """Its head was there, so that it ran already."""
+    cluster = started(("stages.2.pendingTimeoutSeconds", 60))
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Running"
+    cluster.wait(1000)
+    cluster.see("chat", phase=ChildPhase.PENDING, reason="AcceleratorsInUse", message="others use them")
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Starting", "AcceleratorsInUse")
+    cluster.wait(60)
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason) == ("Failed", "PendingTimeoutExceeded")
+    assert chat.message == "pods were pending for 60 s: others use them"
+
+
 def test_leftovers_of_a_planner_that_was_late_are_removed() -> None:
     """A second operator, paused for long between its write and its action, creates what is no longer wanted."""
     cluster = started()

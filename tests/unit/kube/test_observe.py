@@ -1,0 +1,123 @@
+"""An endpoint that deploys while its workers are pending waits for them, and says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.core.observation import ChildPhase, ChildSeen
+from llmworkflow.kube import evidence
+from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.children import record_of
+from llmworkflow.kube.evidence import FIRST_SECONDS
+from llmworkflow.kube.observe import Observer
+from llmworkflow.kube.reports import Reports
+from llmworkflow.kube.settings import OperatorSettings
+
+from .builders import apps, condition, rayservice
+from .fake_api import FakeApi
+from .test_diagnose import FULL, PULL, event, node, pod
+from .test_lease import Clock
+from .test_sweep import a_workflow
+
+COMES_UP = rayservice(condition("Ready", "False", "Initializing"), pendingServiceStatus=apps("DEPLOYING"))
+REPLACED = rayservice(
+    condition("Ready", "True", "NonZeroServeEndpoints"), activeServiceStatus=apps("DEPLOYING")
+)
+
+
+def running(name: str = "p") -> dict[str, Any]:
+    found = pod()
+    found["metadata"]["name"] = name
+    return found | {"status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}}
+
+
+def objects(kind: str, *items: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {"kind": kind, **item, "metadata": {"name": f"{kind}-{at}", **item.get("metadata", {})}}
+        for at, item in enumerate(items)
+    ]
+
+
+class Scene:
+    """One endpoint and what lies around it."""
+
+    def __init__(self, service: dict[str, Any], *around: dict[str, Any]) -> None:
+        self.api, cache = FakeApi(*around), Cache()
+        self.record = record_of(service)
+        cache.put(self.record, 0.0)
+        self.observer = Observer(self.api, cache, Reports(self.api), OperatorSettings(), None)  # type: ignore[arg-type]
+
+    async def look(self, state: str) -> tuple[ChildSeen, float]:
+        child = {"kind": "RayService", "name": self.record.name, "uid": self.record.uid}
+        stage = {"name": "tune", "kind": "serve", "state": state, "child": child}
+        sight = await self.observer.observe(
+            a_workflow(), LLMWorkflowStatus.model_validate({"stages": [stage]})
+        )
+        return sight.observed.children[self.record.name], sight.again
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(evidence, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("state", ["Starting", "Running"])
+@pytest.mark.parametrize("service", [COMES_UP, REPLACED])
+async def test_workers_that_no_node_takes_are_awaited(
+    clock: Clock, service: dict[str, Any], state: str
+) -> None:
+    scene = Scene(service, *objects("Pod", running("head"), pod(FULL)), *objects("Node", node(4)))
+    seen, again = await scene.look(state)
+    assert (seen.phase, again) == (ChildPhase.RUNNING, FIRST_SECONDS)
+    clock.now += FIRST_SECONDS
+    seen, _ = await scene.look(state)
+    assert (seen.phase, seen.reason) == (ChildPhase.PENDING, "AcceleratorsInUse")
+    assert "others use them; it starts when some are free" in seen.message
+
+
+OLD = {"lastTimestamp": "2026-01-01T00:00:00Z"}
+CAME = {"metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:01:00Z"}}
+
+
+async def test_an_engine_that_loads_is_not_waited_for(clock: Clock) -> None:
+    """What its pods met on their way is past, though its events are still there."""
+    mount = event("FailedMount", 'secret "key" not found')
+    quota = event("FailedToCreateWorkerPod", "forbidden: exceeded quota: gpus", "viggo-chat-1") | OLD
+    scene = Scene(COMES_UP, *objects("Pod", running() | CAME), *objects("Event", mount, quota))
+    await scene.look("Running")
+    clock.now += FIRST_SECONDS
+    seen, again = await scene.look("Running")
+    assert seen == scene.record.seen()
+    assert again == FIRST_SECONDS
+
+
+async def test_workers_that_a_quota_keeps_from_being_made_are_awaited(clock: Clock) -> None:
+    refused = event("FailedToCreateWorkerPod", "forbidden: exceeded quota: gpus", "viggo-chat-1")
+    late = {"lastTimestamp": "2026-01-01T00:02:00Z"}
+    scene = Scene(COMES_UP, *objects("Pod", running() | CAME), *objects("Event", refused | late))
+    await scene.look("Running")
+    clock.now += FIRST_SECONDS
+    seen, _ = await scene.look("Running")
+    assert (seen.phase, seen.reason) == (ChildPhase.PENDING, "QuotaExceeded")
+
+
+async def test_what_was_found_while_nothing_deployed_is_looked_at_anew(clock: Clock) -> None:
+    pulled = Scene(rayservice(), *objects("Pod", pod(waiting=PULL)))
+    await pulled.look("Starting")
+    clock.now += FIRST_SECONDS
+    assert (await pulled.look("Starting"))[0].reason == "ImagePullFailed"
+    pulled.observer._cache.put(record_of(COMES_UP), 0.0)
+    assert (await pulled.look("Starting"))[0].phase is ChildPhase.RUNNING
+
+
+@pytest.mark.parametrize("state", ["Serving", "Upgrading", "Degraded"])
+async def test_what_serves_is_asked_nothing(clock: Clock, state: str) -> None:
+    scene = Scene(REPLACED, *objects("Pod", pod(FULL)), *objects("Node", node(4)))
+    for _ in range(2):
+        assert await scene.look(state) == (scene.record.seen(), float("inf"))
+        clock.now += 1000
