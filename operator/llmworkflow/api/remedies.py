@@ -60,7 +60,7 @@ _OF_STAGES: Mapping[str, str] = {
     Reason.REJECTED: "Change what was rejected; another result is asked about anew.",
     Reason.VERIFICATION_FAILED: (
         "Compare `engineKwargs`, chat template and sampling of the batch with those of the endpoint; "
-        "or lower `verify.agreement`."
+        "or lower `verify.agreement`. Where an artifact is missing, have it made again with `retry --from` its stage."
     ),
     Reason.LOST: "Nothing; a new attempt goes on from the last checkpoint. Find out who deletes the RayJob.",
     Reason.NAME_TAKEN: "Delete the object that the message names, or rename the workflow or the stage.",
@@ -69,7 +69,10 @@ _OF_STAGES: Mapping[str, str] = {
     ),
     Reason.PENDING_TIMEOUT: "Mend what the message names, or raise `pendingTimeoutSeconds`; then `retry`.",
     Reason.JOB_FAILED: "Read the log of the Ray head: `kubectl logs` of the pod that the message names.",
-    Reason.ARTIFACT_MISSING: "Nothing; it is made again. Find out who cleans up the storage.",
+    Reason.ARTIFACT_MISSING: (
+        "Nothing; it is made again, but for a checkpoint, of which the message says more. Find out who cleans "
+        "up the storage."
+    ),
     Reason.UNHEALTHY: (
         "Look at the RayService and its pods; `llmworkflow rollback NAME STAGE` goes back to what "
         "served before."

@@ -122,8 +122,8 @@ def refuse(view: View, failure: Failure) -> StageStatus:
         reason=str(failure.reason),
         message=failure.message,
     )
-    changes = {"refused": refusal, "misses": list(failure.misses)}
-    return give_up(view.now_at(status.model_copy(update=changes)), failure.reason, failure.message)
+    refused = status.model_copy(update={"refused": refusal})
+    return give_up(view.now_at(refused), failure.reason, failure.message)
 
 
 def account(view: View) -> StageStatus | None:

@@ -85,7 +85,6 @@ def _promoted(view: View, verification: Verification | None) -> StageStatus:
         candidate=None,
         verification=verification,
         failures=0,
-        misses=[],
         approval=None,
         refused=None if status.candidate and not target.pinned else status.refused,
         finished_at=view.time,
