@@ -172,8 +172,7 @@ def workers_that_never_start(scene: Scene) -> None:
     scene.until("chat", S.RUNNING)
     scene.until("chat", S.STARTING, "ImagePullFailed")
     scene.edit(chat(pendingTimeoutSeconds=5))
-    failed = scene.until("chat", S.FAILED, "PendingTimeoutExceeded")
-    assert "cannot pull" in failed["message"]
+    scene.until("chat", S.FAILED, "PendingTimeoutExceeded")
 
 
 @shows(JOURNEYS, (S.SERVING, S.QUEUED), (S.SERVING, S.WAITING))
