@@ -228,6 +228,13 @@ class SimulatedCluster:
             self.works[action.name] = action.work
 
 
+def started(*edits: tuple[str, Any]) -> SimulatedCluster:
+    """The workflow of `builders` with its edits, as far as it comes by itself."""
+    cluster = SimulatedCluster(workflow(*edits))
+    cluster.settle()
+    return cluster
+
+
 def told(work: Work) -> dict[str, Any]:
     """What a child shows of the work that it was told."""
     return {

@@ -12,18 +12,12 @@ from llmworkflow.core.conditions import stalled
 from llmworkflow.core.observation import ChildPhase
 
 from .builders import START, workflow
-from .simulator import SimulatedCluster
+from .simulator import SimulatedCluster, started
 
 NO_SERVICE = (
     "stages",
     workflow().spec.model_dump(mode="json", by_alias=True, exclude_unset=True)["stages"][:2],
 )
-
-
-def fresh() -> SimulatedCluster:
-    cluster = SimulatedCluster()
-    cluster.settle()
-    return cluster
 
 
 def finished() -> SimulatedCluster:
@@ -35,28 +29,28 @@ def finished() -> SimulatedCluster:
 
 
 def failed() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.fail("tune", retryable=False)
     cluster.settle()
     return cluster
 
 
 def pausing() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.fail("tune")
     cluster.settle()
     return cluster
 
 
 def queued() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.see("tune", phase=ChildPhase.QUEUED)
     cluster.settle()
     return cluster
 
 
 def suspended() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.edit(("suspend", True))
     cluster.settle()
     return cluster
@@ -91,7 +85,7 @@ def serving() -> SimulatedCluster:
 @pytest.mark.parametrize(
     ("situation", "phase", "stage", "true"),
     [
-        (fresh, "Running", "tune", {"Progressing"}),
+        (started, "Running", "tune", {"Progressing"}),
         (queued, "Running", "tune", {"Progressing"}),
         (pausing, "Running", "tune", {"Progressing"}),
         (finished, "Succeeded", "score", {"Ready", "Succeeded"}),
@@ -116,7 +110,7 @@ def test_situations(
 
 
 def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
-    cluster = fresh()
+    cluster = started()
     first = {item.type: item.last_transition_time for item in cluster.status.conditions}
     cluster.wait(60)
     cluster.run("tune")

@@ -11,8 +11,7 @@ from llmworkflow.api.names import Verb
 from llmworkflow.core.observation import ChildPhase, Refused
 from llmworkflow.core.plan import plan
 
-from .builders import workflow
-from .simulator import SimulatedCluster
+from .simulator import SimulatedCluster, started
 from .test_serving import serving, upgraded
 
 Situation = Callable[[], SimulatedCluster]
@@ -25,28 +24,22 @@ APPROVAL = {"required": True}
 # situations
 
 
-def fresh(*edits: tuple[str, object]) -> SimulatedCluster:
-    cluster = SimulatedCluster(workflow(*edits))
-    cluster.settle()
-    return cluster
-
-
 def pausing() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.fail("tune")
     cluster.settle()
     return cluster
 
 
 def running() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.run("tune")
     cluster.settle()
     return cluster
 
 
 def queued() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.see("tune", phase=ChildPhase.QUEUED)
     cluster.settle()
     return cluster
@@ -60,7 +53,7 @@ def suspended() -> SimulatedCluster:
 
 
 def score_suspended() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.complete("tune")
     cluster.edit(("suspend", True))
     cluster.settle()
@@ -68,7 +61,7 @@ def score_suspended() -> SimulatedCluster:
 
 
 def chat_suspended() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.complete("tune")
     cluster.complete("score")
     cluster.edit(("suspend", True))
@@ -78,7 +71,7 @@ def chat_suspended() -> SimulatedCluster:
 
 def score_checking() -> SimulatedCluster:
     """Its job is done, and its gates wait for the end of a suspension."""
-    cluster = fresh()
+    cluster = started()
     cluster.complete("tune")
     cluster.succeed("score")
     cluster.edit(("suspend", True))
@@ -87,7 +80,7 @@ def score_checking() -> SimulatedCluster:
 
 
 def chat_checking() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.complete("tune")
     cluster.complete("score")
     cluster.see("chat", phase=ChildPhase.READY)
@@ -96,7 +89,7 @@ def chat_checking() -> SimulatedCluster:
 
 
 def awaiting(stage: int = 1) -> SimulatedCluster:
-    cluster = fresh((f"stages.{stage}.approval", APPROVAL))
+    cluster = started((f"stages.{stage}.approval", APPROVAL))
     cluster.complete("tune")
     cluster.complete("score")
     return cluster
@@ -104,7 +97,7 @@ def awaiting(stage: int = 1) -> SimulatedCluster:
 
 def awaiting_with_child() -> SimulatedCluster:
     """The decision is asked for while the job's pods are still going."""
-    cluster = fresh(("stages.1.approval", APPROVAL))
+    cluster = started(("stages.1.approval", APPROVAL))
     cluster.complete("tune")
     cluster.succeed("score")
     cluster.plan()
@@ -112,21 +105,21 @@ def awaiting_with_child() -> SimulatedCluster:
 
 
 def succeeded_with_child() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.succeed("tune")
     cluster.plan()
     return cluster
 
 
 def failed_with_child() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.fail("tune", retryable=False)
     cluster.plan()
     return cluster
 
 
 def cancelled() -> SimulatedCluster:
-    cluster = fresh()
+    cluster = started()
     cluster.ask(Verb.CANCEL, "tune#0")
     cluster.settle()
     return cluster
@@ -184,7 +177,7 @@ def approve_while_suspended(cluster: SimulatedCluster) -> None:
 
 def a_leftover_appears(cluster: SimulatedCluster) -> None:
     """A second operator that slept created what is no longer wanted; then somebody cancels or retries."""
-    elsewhere = fresh()
+    elsewhere = started()
     late = replace(elsewhere.child("tune"), uid="late")
     cluster.children[late.name] = late
     cluster.ask(Verb.RETRY, "tune#1")
@@ -201,7 +194,7 @@ FAILED = {"phase": ChildPhase.FAILED}
         (chat_suspended, edit("stages.2.approval", APPROVAL), "chat", "Queued", "AwaitingApproval"),
         (queued, see("tune", **FAILED, permanent=True), "tune", "Starting", "Failed"),
         (suspended, ask(Verb.CANCEL, "tune"), "tune", "Queued", "Cancelled"),
-        (fresh, both(lose("tune"), ask(Verb.CANCEL, "tune")), "tune", "Starting", "Cancelled"),
+        (started, both(lose("tune"), ask(Verb.CANCEL, "tune")), "tune", "Starting", "Cancelled"),
         (running, both(lose("tune"), ask(Verb.CANCEL, "tune")), "tune", "Running", "Cancelled"),
         (chat_checking, see("chat", phase=ChildPhase.PENDING), "chat", "Checking", "Starting"),
         (chat_checking, see("chat", phase=ChildPhase.QUEUED), "chat", "Checking", "Queued"),
@@ -222,7 +215,7 @@ FAILED = {"phase": ChildPhase.FAILED}
         (upgrading, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Upgrading", "Cancelled"),
         (returning, see("chat", **FAILED), "chat", "Upgrading", "Failed"),
         (degraded, ask(Verb.RETRY, "chat"), "chat", "Degraded", "Upgrading"),
-        (fresh, edit("ray.worker", {"cpu": 8}), "tune", "Starting", "Stopping"),
+        (started, edit("ray.worker", {"cpu": 8}), "tune", "Starting", "Stopping"),
         (queued, edit("ray.queue", "team-b"), "tune", "Queued", "Stopping"),
         (degraded, see("chat", phase=ChildPhase.QUEUED), "chat", "Degraded", "Queued"),
         (degraded, lose("chat"), "chat", "Degraded", "Waiting"),
@@ -241,7 +234,7 @@ def test_interruptions(situation: Situation, event: Event, stage: str, before: s
 
 
 def test_a_stage_that_was_suspended_takes_what_was_done_before_when_it_resumes() -> None:
-    cluster = fresh()
+    cluster = started()
     cluster.complete("tune")
     cluster.edit((RATE, 1e-3))
     cluster.settle()
@@ -271,7 +264,7 @@ def test_a_child_that_cannot_be_made_is_explained_where_it_starts() -> None:
 
 
 def test_who_holds_a_child_back() -> None:
-    cluster = fresh(("ray.queue", "team-a"))
+    cluster = started(("ray.queue", "team-a"))
     cluster.see("tune", phase=ChildPhase.QUEUED)
     cluster.settle()
     assert cluster.stage("tune").message.endswith("its queue team-a; see that LocalQueue and its Workload")

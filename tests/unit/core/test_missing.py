@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from .builders import SPEC, score, workflow
-from .simulator import SimulatedCluster
-
-
-def started(*edits: tuple[str, Any]) -> SimulatedCluster:
-    cluster = SimulatedCluster(workflow(*edits))
-    cluster.settle()
-    return cluster
+from .simulator import SimulatedCluster, started
 
 
 def test_a_missing_artifact_is_made_again_before_its_reader_runs_again() -> None:
@@ -121,6 +114,19 @@ def made_anew(cluster: SimulatedCluster) -> SimulatedCluster:
     """One of the two is edited, does not find the adapter, and has it made anew."""
     cluster.edit(("stages.2.batch.sampling.maxTokens", 7))
     cluster.settle()
+    return missed(cluster)
+
+
+def made_anew_meanwhile() -> SimulatedCluster:
+    """Both are edited, and while the one runs the other has the adapter made anew."""
+    cluster = serving(judged_twice())
+    cluster.edit(("stages.1.batch.sampling.maxTokens", 7), ("stages.2.batch.sampling.maxTokens", 7))
+    cluster.settle()
+    cluster.run("safety")
+    return missed(cluster)
+
+
+def missed(cluster: SimulatedCluster) -> SimulatedCluster:
     cluster.miss("score", "tune")
     cluster.settle()
     cluster.wait(600)
@@ -160,27 +166,13 @@ def test_what_was_made_anew_does_not_serve_where_a_gate_fails() -> None:
 
 
 def test_a_reader_that_ran_meanwhile_has_read_what_was_there_before() -> None:
-    cluster = serving(judged_twice())
-    cluster.edit(("stages.1.batch.sampling.maxTokens", 7), ("stages.2.batch.sampling.maxTokens", 7))
-    cluster.settle()
-    cluster.run("safety")
-    cluster.miss("score", "tune")
-    cluster.settle()
-    cluster.wait(600)
-    cluster.complete("tune")
+    cluster = made_anew_meanwhile()
     cluster.complete("safety")
     assert (cluster.states()["safety"], cluster.stage("safety").attempt) == ("Starting", 2)
 
 
 def test_both_readers_that_miss_it_have_it_made_anew_once() -> None:
-    cluster = serving(judged_twice())
-    cluster.edit(("stages.1.batch.sampling.maxTokens", 7), ("stages.2.batch.sampling.maxTokens", 7))
-    cluster.settle()
-    cluster.run("safety")
-    cluster.miss("score", "tune")
-    cluster.settle()
-    cluster.wait(600)
-    cluster.complete("tune")
+    cluster = made_anew_meanwhile()
     cluster.miss("safety", "tune")
     cluster.settle()
     assert (cluster.states()["tune"], cluster.stage("tune").attempt) == ("Succeeded", 2)

@@ -9,14 +9,7 @@ import pytest
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.policies.retry import backoff
 
-from .builders import workflow
-from .simulator import SimulatedCluster
-
-
-def started(*edits: tuple[str, object]) -> SimulatedCluster:
-    cluster = SimulatedCluster(workflow(*edits))
-    cluster.settle()
-    return cluster
+from .simulator import SimulatedCluster, started
 
 
 def test_a_failure_is_tried_again_after_a_pause() -> None:
