@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +34,36 @@ class Terminal:
         assert "Traceback" not in done.stderr
         return done.stderr
 
+    @contextmanager
+    def beside(self, *words: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """A command that runs while others are typed."""
+        with subprocess.Popen(
+            self._command(*words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=self._environment(),
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
     def _run(self, *words: str | Path, seconds: float, **variables: str) -> subprocess.CompletedProcess[str]:
-        own = {"KUBECONFIG": str(self.pods.kubeconfig), "LLMWORKFLOW_HOME": str(self.folder), **variables}
-        inherited = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
         return subprocess.run(
-            [Path(sys.executable).with_name("llmworkflow"), *words, "--namespace", self.namespace],
+            self._command(*words),
             check=False,
             capture_output=True,
             text=True,
             timeout=seconds,
             cwd=self.folder,
-            env=inherited | own,
+            env=self._environment() | variables,
         )
+
+    def _command(self, *words: str | Path) -> list[str | Path]:
+        return [Path(sys.executable).with_name("llmworkflow"), *words, "--namespace", self.namespace]
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
+        return inherited | {"KUBECONFIG": str(self.pods.kubeconfig), "LLMWORKFLOW_HOME": str(self.folder)}

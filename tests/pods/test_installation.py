@@ -14,17 +14,12 @@ from tests.cluster.api import eventually
 from tests.cluster.binaries import binary
 
 from .cluster import Pods
+from .commands import APPLY, INSTALL, UNINSTALL, UPGRADE
 from .installation import install_operator, wait_until_available
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "operations.md"]
 DEPLOYMENT = f"{RELEASE}-operator"
 PROGRAMS = {"helm": ("helm", "helm"), "kubectl": ("kubernetes", "kubectl")}
-
-INSTALL = "helm install llmworkflow charts/llmworkflow --namespace llmworkflow --create-namespace"
-UPGRADE = "helm upgrade llmworkflow charts/llmworkflow --namespace llmworkflow"
-UNINSTALL = "helm uninstall llmworkflow --namespace llmworkflow"
-APPLY = "kubectl apply --server-side -f manifests/install.yaml"
 
 
 @pytest.fixture
@@ -34,11 +29,6 @@ def uninstalled(pods: Pods) -> Iterator[None]:
     eventually(lambda: not pods.api.list("Pod", NAMESPACE), 60, "the operator is gone")
     yield
     install_operator(pods.kubeconfig, pods.api, pods.values)
-
-
-@pytest.mark.parametrize("command", [INSTALL, UPGRADE, UNINSTALL, APPLY])
-def test_documents_say_what_is_tried_here(command: str) -> None:
-    assert any(command in document.read_text() for document in DOCUMENTS)
 
 
 @pytest.mark.capability("installation")

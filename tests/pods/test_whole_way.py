@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
 import time
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -221,7 +223,7 @@ def training(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
     """Another adapter is made beside the one that serves; its job has said how far it is."""
     changed = copy.deepcopy(serving)
     # Long enough to be followed on a machine that is busy.
-    stage_of(changed, "tune")["fineTune"]["training"] |= {"seed": 1, "numTrainEpochs": 9}
+    stage_of(changed, "tune")["fineTune"]["training"] |= {"seed": 1, "numTrainEpochs": 18}
     stage_of(changed, "chat")["approval"] = {"required": True}
     edit(pods, namespace, changed)
 
@@ -233,23 +235,28 @@ def training(pods: Pods, namespace: str, serving: Workflow) -> Workflow:
     return changed
 
 
+@pytest.fixture(scope="module")
+def follower(terminal: Terminal, training: Workflow) -> Iterator[subprocess.Popen[str]]:
+    """Someone who follows the log of that job from its first words on."""
+    assert stage_of(training, "tune")["fineTune"]["training"]["seed"] == 1
+    with terminal.beside("logs", NAME, "tune", "--follow") as process:
+        yield process
+
+
 @pytest.mark.capability("closed")
 def test_strangers_do_not_connect_to_the_ray_of_a_job(
-    pods: Pods, namespace: str, strangers: list[tuple[str, str]], training: Workflow
+    pods: Pods, namespace: str, strangers: list[tuple[str, str]], follower: subprocess.Popen[str]
 ) -> None:
-    assert stage_of(training, "tune")["fineTune"]
+    assert follower.poll() is None, "the job runs"
     assert taken(pods, namespace, "tune", *strangers) == [RAY | {METRICS}, {METRICS}, {METRICS}]
 
 
 def test_the_log_of_a_job_that_runs_is_followed_to_its_end(
-    pods: Pods, namespace: str, terminal: Terminal, training: Workflow
+    pods: Pods, namespace: str, terminal: Terminal, follower: subprocess.Popen[str]
 ) -> None:
-    began = "rows read, the trainer starts"
-    assert stage_of(training, "tune")["fineTune"]["training"]["seed"] == 1
-    assert began in terminal.types("logs", NAME, "tune")
-    assert state(pods, namespace, "tune") == "Running", "it is not over yet"
-    told = terminal.types("logs", NAME, "tune", "--follow", seconds=SECONDS)
-    assert began in told
+    told, complaints = follower.communicate(timeout=SECONDS)
+    assert (follower.returncode, complaints) == (0, "")
+    assert "rows read, the trainer starts" in told
     assert STEP in told
     own = {LABEL_STAGE: "tune"}
     eventually(lambda: not pods.api.list("Pod", namespace, own), 120, "the log has ended with the job")

@@ -10,6 +10,7 @@ import click
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from tests.pods.commands import APPLY, INSTALL, UNINSTALL, UPGRADE
 
 from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.cli.main import COMMANDS, main
@@ -31,6 +32,11 @@ def test_links_lead_somewhere(name: str) -> None:
         assert target.exists(), f"{name}: {link}"
         if anchor:
             assert anchor in anchors(target.resolve().relative_to(ROOT).as_posix()), f"{name}: {link}"
+
+
+@pytest.mark.parametrize("command", [INSTALL, UPGRADE, UNINSTALL, APPLY])
+def test_documents_say_what_is_tried_with_pods(command: str) -> None:
+    assert any(command in (ROOT / name).read_text() for name in DOCUMENTS)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
