@@ -51,6 +51,17 @@ _DRAIN_SECONDS = 60
 # Ray's router that knows which replica has most of a prompt in its cache.
 _BY_PREFIX = "ray.serve.llm.request_router.PrefixCacheAffinityRouter"
 
+# By itself Ray takes 4 MiB from another deployment, and a request may bring images.
+_LONG_MESSAGES = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str((1 << 31) - 1)}
+# What Ray Serve reads when the process of the ingress starts. Those of the user's own applications, whose code may
+# block, are left as they are, and so are those of engines, which block for as long as they start.
+_INGRESS_VARIABLES = {
+    **_LONG_MESSAGES,
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",  # cheaper than a call of an actor for each request and part of an answer
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",  # nothing in the ingress blocks its loop
+}
+_ROUTER_BESIDE = {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
+
 # Ray's own, and what the endpoint says of itself.
 _ENDPOINTS = {
     **ray_ingress.DEFAULT_ENDPOINTS,
@@ -64,6 +75,7 @@ def build(args: Mapping[str, str]) -> Any:
     described = {served["modelId"]: llm_config(job, served) for served in job.section["models"]}
     options = LLMIngress.get_deployment_options(list(described.values()))
     options["graceful_shutdown_timeout_s"] = _DRAIN_SECONDS
+    options["ray_actor_options"] = {"runtime_env": {"env_vars": ingress_variables(job)}}
     web = make_fastapi_ingress(LLMIngress, endpoint_map=_ENDPOINTS, app=_web_application(job))
     ingress = serve.deployment(web, name=INGRESS)
     return ingress.options(**options).bind(
@@ -72,6 +84,12 @@ def build(args: Mapping[str, str]) -> Any:
         job=job,
         report=args.get("report"),
     )
+
+
+def ingress_variables(job: JobConfig) -> dict[str, str]:
+    """The environment of the ingress. Its router gets no thread of its own, unless it is one that blocks."""
+    blocks = any(_router(served["requestRouter"]) for served in job.section["models"])
+    return _INGRESS_VARIABLES | ({} if blocks else _ROUTER_BESIDE)
 
 
 def _web_application(job: JobConfig) -> Any:
@@ -164,8 +182,10 @@ def _router(name: str) -> dict[str, Any]:
 def _device(job: JobConfig) -> dict[str, Any]:
     """For Ray no accelerator means a GPU of any type, so that a CPU has to be said."""
     if job.accelerator is not None:
-        return {"accelerator_type": job.accelerator["type"]}
-    return {"accelerator_config": {"kind": "cpu"}, "runtime_env": {"env_vars": engine.CPU_ENVIRONMENT}}
+        # A copy, as Ray adds what one model alone needs.
+        return {"accelerator_type": job.accelerator["type"], "runtime_env": {"env_vars": {**_LONG_MESSAGES}}}
+    variables = engine.CPU_ENVIRONMENT | _LONG_MESSAGES
+    return {"accelerator_config": {"kind": "cpu"}, "runtime_env": {"env_vars": variables}}
 
 
 def _server_arguments() -> frozenset[str]:

@@ -115,6 +115,13 @@ def test_a_stream_says_the_same(endpoint: Endpoint) -> None:
     assert "".join(streamed) == endpoint.ask().choices[0].message.content
 
 
+@pytest.mark.usefixtures("first_verdict")
+def test_a_request_may_be_as_long_as_images_make_it(endpoint: Endpoint) -> None:
+    question = [{"role": "user", "content": "year " * (1 << 20)}]
+    with pytest.raises(openai.BadRequestError, match="maximum context length"):
+        endpoint.client.chat.completions.create(model="viggo", messages=question, max_tokens=1)
+
+
 @pytest.fixture
 def ask_through(
     endpoint: Endpoint, scored: Any, stage_document: Callable[..., Any], tmp_path: Path

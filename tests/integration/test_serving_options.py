@@ -47,6 +47,17 @@ def test_requests_find_their_replica_as_asked(described: Callable[..., Any]) -> 
     assert router.get_request_router_class() is PrefixCacheAffinityRouter
 
 
+@pytest.mark.parametrize(("router", "threads"), [("powerOfTwo", "0"), ("prefixCache", None)])
+def test_a_router_that_waits_for_an_actor_keeps_its_thread(
+    stage_config: Callable[..., Any], router: str, threads: str | None
+) -> None:
+    document = stage_config("serve")
+    document["serve"]["models"][0]["requestRouter"] = router
+    variables = serving.ingress_variables(parse(document))
+    assert variables.get("RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP") == threads
+    assert variables["RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD"] == "0"
+
+
 @pytest.mark.capability("placement", "parallelism")
 @pytest.mark.parametrize(
     ("accelerator", "placement", "bundles", "strategy"),
