@@ -30,6 +30,7 @@ import workload
 from load_clients import Load, Question, measure
 
 from llmworkflow.api.spec.serve import Serve
+from llmworkflow.render.serve_config import PROXY_VARIABLES
 
 _NAME = "viggo"
 _PORTS = {"ours": 8123, "plain": 8124}
@@ -53,6 +54,7 @@ def ours(folder: Path) -> Iterator[None]:
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
+    os.environ.update(PROXY_VARIABLES)
     ray.init(include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": _PORTS["ours"]})
     application = {

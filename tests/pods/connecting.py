@@ -12,6 +12,7 @@ from .cluster import Pods
 
 CLIENTS, METRICS = 8000, 8080  # for everyone
 RAY = {6379, 8265, 10001}  # GCS, dashboard and clients of Ray: whoever connects may run any code
+PROXY = {8404, 9101}  # what HAProxy says of itself
 _SCRIPT = """
 import json, socket
 def takes(port):
@@ -29,7 +30,7 @@ def taken(pods: Pods, namespace: str, stage: str, *others: tuple[str, str]) -> l
     head, worker = (_pod(pods, namespace, stage, node) for node in ("head", "worker"))
     address = head["status"]["podIP"]
     sources = [(namespace, worker["metadata"]["name"]), *others]
-    ports = sorted({CLIENTS, METRICS} | RAY)
+    ports = sorted({CLIENTS, METRICS} | RAY | PROXY)
     return [set(pods.python_in(*source, _SCRIPT, address=address, ports=ports)) for source in sources]
 
 

@@ -21,7 +21,7 @@ from llmworkflow.api.names import LABEL_STAGE
 from .asking import STATUS, STREAM
 from .by_hand import PREFIX, create_one_after_the_other, delete
 from .cluster import Pods
-from .connecting import CLIENTS, METRICS, RAY, opened, taken
+from .connecting import CLIENTS, METRICS, PROXY, RAY, opened, taken
 from .demo import CLAIM, NAME, SECONDS, Workflow, demo_files, demo_workflow, stage, stage_of, wait_for
 from .load import load
 from .people import awaited, decide, edit, look, state
@@ -125,9 +125,10 @@ def test_strangers_connect_to_an_endpoint_and_not_to_its_ray(
     assert stage(serving, "chat")["state"] == "Serving", "the operators got through"
     ports = partial(taken, pods, namespace, "chat", *strangers)
     everyone = {CLIENTS, METRICS}
-    assert ports() == [everyone | RAY, everyone, everyone]
+    own = everyone | RAY | PROXY
+    assert ports() == [own, everyone, everyone]
     with opened(pods, namespace):
-        eventually(lambda: ports() == [everyone | RAY] * 3, 60, "nothing but the policy was in their way")
+        eventually(lambda: ports() == [own] * 3, 60, "nothing but the policy was in their way")
 
 
 @pytest.mark.capability("closed")

@@ -7,6 +7,7 @@ from llmworkflow.api.spec.common import EnvVar, RaySettings, SecretKeySource, Se
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.render.ray_settings import stage_named
+from llmworkflow.render.serve_config import PROXY_VARIABLES
 from llmworkflow.render.settings import CACHE_PATH, CODE_PATH, CONFIG_PATH, MODELS_PATH
 
 _PYTHONPATH = "PYTHONPATH"
@@ -20,6 +21,7 @@ def environment(workflow: LLMWorkflow, stage: Stage, ray: RaySettings, report: s
         "LLMWORKFLOW_CACHE": cache,
         "HF_HOME": f"{cache}/huggingface",
         "AWS_ENDPOINT_URL": workflow.spec.storage.endpoint,
+        **(PROXY_VARIABLES if stage.serve else {}),
     }
     needed = {
         "LLMWORKFLOW_CONFIG": CONFIG_PATH,

@@ -12,6 +12,14 @@ from llmworkflow.render.settings import Settings
 from llmworkflow.render.tracing import variables
 
 IMPORT_PATH = "llmworkflow_jobs.serving:build"
+# Environment of the pods, where HAProxy, which comes with Ray, hands requests to the ingress: it takes a third of the
+# CPU that Serve's own proxy takes. It opens ports of replicas on all interfaces, so that it is for pods alone.
+PROXY_VARIABLES = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    # Whenever replicas come or go another process takes over, and by itself Ray cuts the answers of the one before
+    # after two minutes.
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "3600",
+}
 INGRESS = "LLMIngress"  # deployment in `llmworkflow_jobs.serving` that maps the names of clients to adapters
 
 

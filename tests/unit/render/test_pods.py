@@ -84,6 +84,15 @@ def test_what_jobs_rely_on_cannot_be_overridden() -> None:
     assert found["LLMWORKFLOW_CONFIG"] == "/etc/llmworkflow/config.json"
 
 
+def test_endpoints_are_behind_haproxy_unless_the_user_has_it_otherwise() -> None:
+    proxy = "RAY_SERVE_ENABLE_HA_PROXY"
+    for group in ("head", "workers"):
+        assert env_of(pod_of(child_of("chat"), group))[proxy] == "1"
+        other = child_of("chat", stages={"chat": {"ray": {"env": [{"name": proxy, "value": "0"}]}}})
+        assert env_of(pod_of(other, group))[proxy] == "0"
+    assert proxy not in env_of(pod_of(child_of("tune")))
+
+
 @pytest.mark.capability("prefetch")
 def test_a_volume_for_models() -> None:
     model = {"source": "hf://org/model", "cache": {"claimName": "models", "path": "hub"}}
