@@ -90,16 +90,16 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
     pending, _ = _deadlines(context.stage, settings)
     surges = context.stage.serve is not None and context.stage.serve.upgrade == "surge"
     declared = serve_config(workflow, work, CONFIG_PATH, *_EVERYWHERE, settings)
-    annotations = {
-        INITIALIZING_TIMEOUT: f"{pending}s",
-        names.ANNOTATION_CLUSTER: engines.cluster(workflow, work, settings),
-    }
+    made_of = {names.ANNOTATION_CLUSTER: engines.cluster(workflow, work, settings)}
+    cluster = ray_cluster(context)
+    # KubeRay takes clusters that differ in sizes of groups or in tolerations for the same one.
+    cluster["headGroupSpec"]["template"]["metadata"]["annotations"] |= made_of
     return render_template(
         "ray-service",
-        metadata=_child_metadata(context, name, annotations),
+        metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{pending}s"} | made_of),
         upgrade="NewCluster" if surges else "None",
         serve_config=as_json(declared, indent=1),
-        cluster=ray_cluster(context),
+        cluster=cluster,
     )
 
 

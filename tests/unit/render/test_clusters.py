@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 
 from llmworkflow.render.errors import RenderError
@@ -95,6 +98,34 @@ def test_further_groups() -> None:
     assert (prepare["replicas"], prepare["maxReplicas"]) == (2, 2)
     assert pod_of(child, "prepare")["containers"][0]["resources"]["limits"] == {"cpu": "16", "memory": "64Gi"}
     assert cluster_of(child)["enableInTreeAutoscaling"] is True
+
+
+GROUP = {"name": "more", "minReplicas": 1, "maxReplicas": 2}
+
+
+@pytest.mark.parametrize(
+    "ray",
+    [
+        {"workerGroups": [GROUP | {"minReplicas": 2, "maxReplicas": 3}]},
+        {"workerGroups": [GROUP | {"minReplicas": 0}]},
+        {"workerGroups": [GROUP | {"maxReplicas": 3}]},
+        {"accelerator": {"name": "l4", "tolerations": [{"key": "team", "operator": "Exists"}]}},
+    ],
+)
+def test_an_endpoint_gets_another_cluster_for_what_kuberay_overlooks(ray: dict[str, Any]) -> None:
+    before = {"accelerator": {"name": "l4"}, "workerGroups": [GROUP]}
+    assert told_apart_by(child_of("chat", ray=before)) == told_apart_by(child_of("chat", ray=before))
+    assert told_apart_by(child_of("chat", ray=before)) != told_apart_by(child_of("chat", ray=before | ray))
+
+
+def told_apart_by(service: dict[str, Any]) -> dict[str, Any]:
+    """What KubeRay compares clusters by: GenerateHashWithoutReplicasAndWorkersToDelete of its util.go."""
+    cluster = copy.deepcopy(cluster_of(service))
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        group["template"]["spec"].pop("tolerations", None)
+        for name in ("replicas", "minReplicas", "maxReplicas"):
+            group.pop(name, None)
+    return cluster
 
 
 @pytest.mark.capability("own-environment")
