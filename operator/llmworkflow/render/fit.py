@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from llmworkflow.api.checks.adapters import publishes_adapter
+from llmworkflow.api.checks.adapters import adapter_rank, publishes_adapter
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.batch import Adapter
 from llmworkflow.api.spec.common import Parallelism, StageRef
@@ -113,7 +113,7 @@ def _adapters(
     tunes = {stage.name: stage.fine_tune for stage in workflow.spec.stages}
     names = [adapter.stage for adapter in adapters or ()] or ([model.stage] if model else [])
     made = [tune for name in names if name and (tune := tunes.get(name))]
-    ranks = [tune.lora.rank for tune in made if publishes_adapter(tune)]
+    ranks = [adapter_rank(tune) for tune in made if publishes_adapter(tune)]
     ranks += [_OUTSIDE_RANK for name in names if name is None]
     return len(ranks), max(ranks, default=0)
 

@@ -336,6 +336,15 @@ def test_a_full_fine_tuning_has_no_adapter() -> None:
     ]
 
 
+@pytest.mark.parametrize(("own", "rank"), [({"lora_rank": 32}, 32), ({}, 8)])
+def test_an_adapter_of_llama_factory_has_the_rank_of_its_yaml(own: dict[str, int], rank: int) -> None:
+    engine = {"engine": "llamaFactory", "config": {"stage": "sft", **own}}
+    tune = {"data": {"train": [{"uri": "s3://a/b"}]}, **engine}
+    assert problems((TUNE, tune), ((*SERVED, "lora", "maxRank"), rank)) == []
+    (problem,) = problems((TUNE, tune), ((*SERVED, "lora", "maxRank"), rank - 1))
+    assert f"the adapter of stage tune has rank {rank}; raise maxRank to {rank}" in problem
+
+
 def test_options_of_llama_factory_are_in_its_own_yaml() -> None:
     own = {"engine": "llamaFactory", "config": {"stage": "sft"}}
     chosen = {"data": {"train": [{"uri": "s3://a/b"}]}, "training": {"maxSamples": 10, "seed": 1}}

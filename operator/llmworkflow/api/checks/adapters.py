@@ -10,6 +10,7 @@ from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
 _NOT_SERVED = ("embed_tokens", "lm_head")  # layers whose adapters vLLM does not load
+_LLAMA_FACTORY_RANK = 8  # where its YAML names none
 
 
 def check(workflow: LLMWorkflow) -> Iterator[Problem]:
@@ -44,6 +45,14 @@ def publishes_adapter(tune: FineTune) -> bool:
     return tune.method != "full" and not tune.export.merge
 
 
+def adapter_rank(tune: FineTune) -> int:
+    """The rank of the adapter that the stage makes."""
+    if tune.engine != "llamaFactory":
+        return tune.lora.rank
+    rank = (tune.config or {}).get("lora_rank")
+    return rank if isinstance(rank, int) else _LLAMA_FACTORY_RANK
+
+
 def _not_loadable(path: Path, tune: FineTune, user: Stage) -> Iterator[Problem]:
     remedy = f"turn it off, set export.merge, or do not use the adapter in stage {user.name}"
     if tune.lora.use_dora:
@@ -76,10 +85,10 @@ def _made_by(served: ServedModel) -> list[str]:
 def _rank_too_high(path: Path, served: ServedModel, stages: dict[str, Stage]) -> Iterator[Problem]:
     for name in _made_by(served):
         tune = stages[name].fine_tune if name in stages else None
-        if tune and publishes_adapter(tune) and tune.lora.rank > served.lora.max_rank:
+        if tune and publishes_adapter(tune) and (rank := adapter_rank(tune)) > served.lora.max_rank:
             yield Problem(
                 path,
-                f"the adapter of stage {name} has rank {tune.lora.rank}",
-                f"raise maxRank to {tune.lora.rank}, or lower the rank",
+                f"the adapter of stage {name} has rank {rank}",
+                f"raise maxRank to {rank}, or lower the rank",
                 value=served.lora.max_rank,
             )

@@ -134,8 +134,8 @@ class Serve(SpecModel):
     applications: Result[Annotated[list[Application], Field(max_length=16), MapBy("name")]] = []
     """Further applications beside the endpoint.
 
-    On a cluster HAProxy is in front of all. It leaves the header for multiplexed models unread; an application that needs
-    it takes `RAY_SERVE_ENABLE_HA_PROXY: "0"` in `ray.env`.
+    On a cluster HAProxy is in front of all. It leaves the header for multiplexed models unread; an application that
+    needs it takes `RAY_SERVE_ENABLE_HA_PROXY: "0"` in `ray.env`.
     """
     api_keys_from: Operational[SecretKeySource | None] = None
     """Keys, one a line or separated by commas, of which every request must bring one; the endpoint is open when
