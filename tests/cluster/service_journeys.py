@@ -170,9 +170,9 @@ def workers_that_never_start(scene: Scene) -> None:
     scene.cluster.kubelet.tell(scene.namespace, ImagePullFails(), node_type="worker")
     scene.begin(chat())
     scene.until("chat", S.RUNNING)
-    scene.until("chat", S.STARTING, "ImagePullFailed")
+    awaited = scene.until("chat", S.STARTING, "ImagePullFailed")["message"]
     scene.edit(chat(pendingTimeoutSeconds=5))
-    scene.until("chat", S.FAILED, "PendingTimeoutExceeded")
+    assert awaited in scene.until("chat", S.FAILED, "PendingTimeoutExceeded")["message"]
 
 
 @shows(JOURNEYS, (S.SERVING, S.QUEUED), (S.SERVING, S.WAITING))

@@ -298,6 +298,16 @@ def test_an_endpoint_whose_workers_never_come_ends_with_what_they_wait_for() -> 
     assert chat.message == "pods were pending for 60 s: others use them"
 
 
+def test_what_pods_waited_for_is_told_where_kuberay_ends_the_waiting() -> None:
+    cluster = started()
+    cluster.see("tune", reason="Unschedulable", message="no node matches")
+    cluster.settle()
+    ends = {"phase": ChildPhase.FAILED, "reason": "PendingTimeoutExceeded", "message": "not running in time"}
+    cluster.see("tune", **ends)
+    cluster.settle()
+    assert "not running in time: no node matches" in cluster.stage("tune").message
+
+
 def test_leftovers_of_a_planner_that_was_late_are_removed() -> None:
     """A second operator, paused for long between its write and its action, creates what is no longer wanted."""
     cluster = started()

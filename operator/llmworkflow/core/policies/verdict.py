@@ -86,6 +86,8 @@ def failure_of(view: View) -> Failure | None:
     if seen is None or seen.phase is not ChildPhase.FAILED or not view.told:
         return None
     message = seen.message or f"{seen.kind} {seen.name} failed and said nothing; see its logs"
+    if seen.reason == Reason.PENDING_TIMEOUT and view.status.state is _S.STARTING and view.status.message:
+        message = f"{message}: {view.status.message}"  # KubeRay does not say what the pods wait for
     return Failure(seen.reason or Reason.JOB_FAILED, message, retryable=not seen.permanent)
 
 
