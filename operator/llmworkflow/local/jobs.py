@@ -12,7 +12,7 @@ from llmworkflow.core.observation import ChildPhase
 from llmworkflow.local.errors import check_answer
 from llmworkflow.local.ray_process import RayAddress
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 30  # for an answer of Ray's dashboard
 STOP_SECONDS = 20
 
 _PHASES = {

@@ -10,12 +10,11 @@ import httpx
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.revision import digest
 from llmworkflow.local.errors import LocalError, check_answer
+from llmworkflow.local.jobs import TIMEOUT_SECONDS
 from llmworkflow.local.logs import replica_logs
 from llmworkflow.local.machine import HOST
 from llmworkflow.local.port import Port
 from llmworkflow.local.ray_process import RayAddress
-
-TIMEOUT_SECONDS = 30
 
 Application = dict[str, Any]
 """An application as Ray Serve's configuration describes it."""
