@@ -96,6 +96,7 @@ def started(folder: Path, install: Callable[[Api], None]) -> Iterator[Cluster]:
         start(control_plane)
         api = Api(running.enter_context(control_plane.http()))
         install(api)
+        control_plane.restart_controllers()
         dashboard = FakeDashboard(api)
         server = FakeKubeletServer(folder, dashboard.url, partial(_address_of, api))
         kubelet = FakeKubelet(api, dashboard.serves, dashboard.restarted, server.port)

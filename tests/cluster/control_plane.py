@@ -124,6 +124,14 @@ class ControlPlane:
         for program in (self.controllers, self.scheduler):
             program.start()
 
+    def restart_controllers(self) -> None:
+        """Let them know of definitions that came: by themselves they look for such every 30 s.
+
+        Until then nothing of them is removed whose deletion waits for what it owns.
+        """
+        self.controllers.stop()
+        self.controllers.start()
+
     def wait_until_ready(self) -> None:
         """Wait until the API server says that it is ready."""
         self.apiserver.wait_until(self._ready, START_SECONDS, "the API server is ready")

@@ -131,15 +131,20 @@ class FakeKubelet:
         while not self._end.wait(PERIOD_SECONDS):
             try:
                 pods = self._api.list("Pod")
-                for pod in pods:
-                    if pod["spec"].get("nodeName", "").startswith(PREFIX):
-                        self._look_after(pod)
-                there = {pod["metadata"]["uid"] for pod in pods}
-                self._lives = {uid: life for uid, life in self._lives.items() if uid in there}
-            except UNAVAILABLE:
+            except (ApiError, *UNAVAILABLE):
                 continue
-            except ApiError as error:
-                logger.warning("the fake kubelet was refused: %s", error)
+            for pod in pods:
+                if pod["spec"].get("nodeName", "").startswith(PREFIX):
+                    self._try(pod)
+            there = {pod["metadata"]["uid"] for pod in pods}
+            self._lives = {uid: life for uid, life in self._lives.items() if uid in there}
+
+    def _try(self, pod: Pod) -> None:
+        """Look after a pod; others do not wait for it where that is refused, such as in a namespace that ends."""
+        try:
+            self._look_after(pod)
+        except (ApiError, *UNAVAILABLE) as error:
+            logger.warning("the fake kubelet was refused: %s", error)
 
     def _look_after(self, pod: Pod) -> None:
         if pod["metadata"].get("deletionTimestamp"):

@@ -289,8 +289,10 @@ def _stray(scene: Scene, name: str) -> Object:
 @shows(JOURNEYS, (S.SUCCEEDED, S.WAITING))
 def run_again_by_a_schedule(scene: Scene) -> None:
     runs(scene, JobScript(), NEVER_ENDS)
-    scene.begin(tune(), schedule={"cron": "* * * * *"})
+    scene.begin(tune())
     scene.until("tune", S.SUCCEEDED, "Completed")
+    eventually(lambda: not scene.api.list("RayJob", scene.namespace), SECONDS, "its job is removed")
+    scene.edit(tune(), schedule={"cron": "* * * * *"})
     again = eventually(
         lambda: (found := scene.stage("tune"))["attempt"] == 2 and found, SECONDS, "it runs again"
     )

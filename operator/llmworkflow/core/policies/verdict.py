@@ -86,9 +86,15 @@ def failure_of(view: View) -> Failure | None:
     if seen is None or seen.phase is not ChildPhase.FAILED or not view.told:
         return None
     message = seen.message or f"{seen.kind} {seen.name} failed and said nothing; see its logs"
-    if seen.reason == Reason.PENDING_TIMEOUT and view.status.state is _S.STARTING and view.status.message:
-        message = f"{message}: {view.status.message}"  # KubeRay does not say what the pods wait for
+    if seen.reason == Reason.PENDING_TIMEOUT:
+        return _never_came(view, message)
     return Failure(seen.reason or Reason.JOB_FAILED, message, retryable=not seen.permanent)
+
+
+def _never_came(view: View, message: str) -> Failure:
+    """KubeRay waited no longer, and does not say for what; as where the planner does, another attempt would, too."""
+    waited = f": {view.status.message}" if view.status.state is _S.STARTING and view.status.message else ""
+    return Failure(Reason.PENDING_TIMEOUT, f"{message}{waited}", retryable=False)
 
 
 def kept(view: View, verdict: Verdict) -> list[Verdict]:
