@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -81,13 +81,14 @@ def _trained_on(told: Mapping[str, Any], config: JobConfig) -> tuple[set[str], s
 
 
 def _digests(row: Row, prompt: Mapping[str, Any]) -> dict[str, str | None]:
-    return {"prompt": _of_prompt(messages_of(row, prompt)), "target": _of_target(_response(row, prompt))}
+    messages, response = _read(messages_of, row, prompt), _read(response_of, row, prompt)
+    return {"prompt": messages and _of_prompt(messages), "target": _of_target(response)}
 
 
-def _response(row: Row, prompt: Mapping[str, Any]) -> str | None:
+def _read(part: Callable[[Row, Mapping[str, Any]], Any], row: Row, prompt: Mapping[str, Any]) -> Any:
     try:
-        return response_of(row, prompt)
-    except RowError:  # of an objective that needs none
+        return part(row, prompt)
+    except RowError:  # of an objective that needs none: plain text has no prompt either
         return None
 
 

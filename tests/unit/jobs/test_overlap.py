@@ -58,6 +58,15 @@ def test_targets_that_were_trained_on_are_counted(batch: JobConfig, caplog: pyte
     assert "of 3 rows, 0 have a prompt and 2 a target that was trained on" in caplog.text
 
 
+def test_plain_text_has_no_prompts_to_look_up(stage_config: Document) -> None:
+    tune = parse(stage_config("fineTune", stage={"name": "tune"}, objective="pretrain"))
+    overlap.write([{"text": "The name of the Game is year."}], tune)
+    artifact = storage.publish(tune, "adapter", [overlap.FILE], {})
+    job = parse(stage_config("batch", inputs={"tune": {"kind": "fineTune", "artifact": artifact}}))
+    found = overlap.check([asked("new", "Name", job)], job, "fail")
+    assert found == {"promptsTrainedOn": 0, "targetsTrainedOn": 0}
+
+
 def test_nothing_is_said_where_nothing_is_known(stage_config: Document) -> None:
     tune = parse(stage_config("fineTune", stage={"name": "tune"}))
     artifact = storage.publish(tune, "adapter", [], {})  # of an earlier version
