@@ -96,7 +96,7 @@ async def _stream(
 ) -> AsyncIterator[tuple[int, Answer]]:
     """Keeps as many requests in flight as the endpoint may have; each goes out when the rate allows it."""
     async with _client(endpoint) as client:
-        model = endpoint.model or await _first_model(client)
+        model = await _model(client, endpoint.model)
         running: set[asyncio.Task[tuple[int, Answer]]] = set()
         waiting = iter(askable(requests))
         while True:
@@ -143,16 +143,23 @@ class _Pace:
         await asyncio.sleep(slot - now)
 
 
-async def _first_model(client: AsyncOpenAI) -> str:
+async def _model(client: AsyncOpenAI, named: str | None) -> str:
+    """The model to ask. One that is named need not be listed, but an endpoint that is away is no fault of the rows."""
     import openai
 
     try:
         models = (await client.models.list()).data
     except openai.OpenAIError as error:
+        if named and not isinstance(error, openai.APIConnectionError):
+            return named
         raise _failed(client, error) from error
-    if not models:
-        raise JobError("EndpointFailed", f"{client.base_url} lists no model; set http.model")
-    return models[0].id
+    except AttributeError:  # it answers, and not in JSON
+        models = []
+    if not (named or models):
+        raise JobError(
+            "EndpointFailed", f"{client.base_url} lists no model; set http.model, or correct http.url"
+        )
+    return named or str(models[0].id)
 
 
 async def _one(
@@ -169,6 +176,8 @@ async def _one(
         raise _failed(client, error) from error
     except (openai.OpenAIError, RowError) as error:
         return index, Answer("", [], -1.0, f"{type(error).__name__}: {error}")
+    if not getattr(reply, "choices", None):  # such as a gateway's word that nobody is there
+        return index, Answer("", [], -1.0, f"NoAnswer: the endpoint sent no choices: {str(reply)[:200]}")
     choice, usage = reply.choices[0], reply.usage
     return index, Answer(
         choice.message.content or "",

@@ -28,6 +28,8 @@ class FakeEndpoint(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.refusals: list[int] = []
+        self.odd: bytes | None = None
+        self.lists: bytes | None = None
         self.bodies: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.keys: set[str | None] = set()
@@ -42,6 +44,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeEndpoint
 
     def do_GET(self) -> None:
+        if self.server.lists is not None:
+            self._send(200, self.server.lists, "text/html")
+            return
         self._answer(200, {"object": "list", "data": [{"id": "first", "object": "model"}, {"id": "second"}]})
 
     def do_POST(self) -> None:
@@ -52,6 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(self.server.refusals.pop(), {"error": {"message": "not now"}})
             return
         self.server.bodies.append(body)
+        if self.server.odd is not None:
+            self._send(
+                200, self.server.odd, "application/json" if self.server.odd[:1] == b"{" else "text/html"
+            )
+            return
         question = body["messages"][-1]["content"]
         text = question if isinstance(question, str) else question[-1]["text"]
         message = {"role": "assistant", "content": text.upper()}
@@ -64,9 +74,11 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _answer(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body).encode()
+        self._send(status, json.dumps(body).encode(), "application/json")
+
+    def _send(self, status: int, content: bytes, kind: str) -> None:
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
         self.send_header("retry-after-ms", "1")
         self.end_headers()
@@ -163,8 +175,25 @@ def test_a_refused_key_ends_the_batch_and_is_not_told(
     assert fake.keys == {f"Bearer {KEY}"}
 
 
-def test_an_endpoint_that_is_away_is_told_at_once() -> None:
-    away = Endpoint("http://127.0.0.1:1/v1", None, 8, max_retries=0)
+@pytest.mark.parametrize(
+    "odd", [b'{"error": {"message": "overloaded"}}', b'{"choices": []}', b"<p>Sign in</p>"]
+)
+def test_an_answer_without_choices_is_the_error_of_its_row(fake: FakeEndpoint, odd: bytes) -> None:
+    fake.odd = odd
+    assert {answer.error is not None and answer.error[:9] for answer in ask(fake).values()} == {"NoAnswer:"}
+
+
+def test_an_endpoint_that_lists_no_models_is_asked_for_one_that_is_named(fake: FakeEndpoint) -> None:
+    fake.lists = b"<p>Not here</p>"
+    assert {answer.error for answer in ask(fake).values()} == {None}
+    with pytest.raises(JobError, match=r"set http\.model, or correct http\.url") as caught:
+        ask(fake, model=None)
+    assert caught.value.reason == "EndpointFailed"
+
+
+@pytest.mark.parametrize("model", [None, "m"])
+def test_an_endpoint_that_is_away_is_told_at_once(model: str | None) -> None:
+    away = Endpoint("http://127.0.0.1:1/v1", model, 8, max_retries=0)
     with pytest.raises(JobError, match=r"127\.0\.0\.1:1") as caught:
         list(endpoint.answer(REQUESTS, away, PARAMETERS))
     assert (caught.value.reason, caught.value.retryable) == ("EndpointFailed", True)
