@@ -23,6 +23,7 @@ Row = dict[str, Any]
 # Looks at one row and raises RowError if it is of no use.
 Check = Callable[[Mapping[str, Any]], None]
 
+_LONGEST_FIELD = 1 << 30  # bytes; Python's own limit would refuse documents
 _FORMAT_OF_SUFFIX = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -67,8 +68,8 @@ def _read_source(
     if config.pinned.get(uri, digest) != digest:
         raise JobError(
             "InputChanged",
-            f"{uri} has changed since an earlier run of this revision: it was {config.pinned[uri]}, now {digest}; "
-            "put the file back, or set inputs: recheck to run with the new one",
+            f"{web.shown(uri)} has changed since an earlier run of this revision: it was {config.pinned[uri]}, now "
+            f"{digest}; put the file back, or set inputs: recheck to run with the new one",
         )
     report.resolved(uri, digest)
     rows = [
@@ -77,7 +78,7 @@ def _read_source(
         for row in _parse(path, content, source.get("format"), check, entry)
     ]
     if not rows:
-        raise JobError("DataEmpty", f"{entry.uri if entry else uri} holds no rows")
+        raise JobError("DataEmpty", f"{web.shown(entry.uri if entry else uri)} holds no rows")
     return rows
 
 
@@ -173,6 +174,7 @@ def _read_json(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _read_csv(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.DictReader(io.StringIO(_decoded(path, content), newline=""), strict=True)
     try:
         for row in reader:
@@ -197,9 +199,9 @@ def _read_parquet(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
 
 def _read_text(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
     """Each line that is not blank is a row with one column, text."""
-    for number, line in enumerate(_decoded(path, content).splitlines(), start=1):
+    for number, line in enumerate(_decoded(path, content).split("\n"), start=1):
         if line.strip():
-            yield f"line {number}", {"text": line}
+            yield f"line {number}", {"text": line.removesuffix("\r")}
 
 
 def _read_list(path: str, content: bytes) -> Iterator[tuple[str, Any]]:

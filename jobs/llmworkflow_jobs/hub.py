@@ -1,4 +1,7 @@
-"""The Hugging Face hub: its models, and data sets as hf://datasets/<owner>/<name>[@<revision>]/<file or folder>."""
+"""The Hugging Face hub: its models, and data sets as hf://datasets/<owner>/<name>[@<revision>]/<file or folder>.
+
+A revision with slashes has them as %2F, as in paths of the hub's own library.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from llmworkflow_jobs.errors import JobError
 
@@ -31,6 +35,11 @@ def snapshot(repo: str, address: str, refused: Callable[[Exception], JobError], 
             "StorageError", f"the hub cannot be reached for {address}: {error}", retryable=True
         ) from error
     except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status == 429 or status >= 500:
+            raise JobError(
+                "StorageError", f"the hub is busy for {address}: {error}", retryable=True
+            ) from error
         raise refused(error) from error
 
 
@@ -52,7 +61,7 @@ def dataset(uri: str, suffixes: Iterable[str]) -> str:
             f"{uri}: {error}; check name and revision, and model.tokenFrom for a gated data set",
         ),
         repo_type="dataset",
-        revision=found["revision"],
+        revision=unquote(found["revision"] or "") or None,
         allow_patterns=[path, *(f"{inside}{suffix}" for suffix in suffixes)],
         endpoint=os.environ.get("HF_ENDPOINT"),
     )

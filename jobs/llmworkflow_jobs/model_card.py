@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmworkflow_jobs import hub, storage
+from llmworkflow_jobs import hub, storage, web
 from llmworkflow_jobs.config import JobConfig
 
 FILE = "README.md"
@@ -33,7 +33,7 @@ def text(config: JobConfig, kind: str, lineage: Mapping[str, Any]) -> str:
         f"{_described(section, kind)} of `{base['source']}`.",
         f"Made by {made_by}, revision {stage['revision']}, attempt {stage['attempt']}.",
         "## Made from",
-        _table(("what", "digest"), [(base["source"], base["digest"]), *lineage["data"].items()]),
+        _table(("what", "digest"), [(base["source"], base["digest"]), *_data(lineage)]),
         "## Options",
         _table(("option", "value"), _options(section)),
         "## Measured while training",
@@ -43,6 +43,11 @@ def text(config: JobConfig, kind: str, lineage: Mapping[str, Any]) -> str:
         "Unknown to what made this. It depends on those of the base model and of the data.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _data(lineage: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for uri, digest in lineage["data"].items():
+        yield web.shown(uri), digest
 
 
 def _head(config: JobConfig, kind: str, source: str) -> Iterator[str]:

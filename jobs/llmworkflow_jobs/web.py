@@ -27,13 +27,24 @@ def path(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}"
 
 
+def shown(uri: str) -> str:
+    """Any address, without what of one of the web is for nobody's eyes: user, password and query."""
+    return path(uri) if uri.startswith(SCHEMES) else uri
+
+
 def fetch(url: str) -> bytes:
     """The content behind `url`. Raises FileNotFound, or StorageError after a few tries."""
     import requests
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
-    retry = Retry(_RETRIES, backoff_factor=BACKOFF_SECONDS, status_forcelist=_BUSY, raise_on_status=False)
+    retry = Retry(
+        _RETRIES,
+        backoff_factor=BACKOFF_SECONDS,
+        status_forcelist=_BUSY,
+        raise_on_status=False,
+        respect_retry_after_header=False,  # a server may name hours
+    )
     deadline = monotonic() + TOTAL_SECONDS
     with requests.Session() as session, _told(url):
         for scheme in SCHEMES:

@@ -12,6 +12,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from llmworkflow_jobs import web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import read_rows
 from llmworkflow_jobs.errors import JobError
@@ -145,6 +146,17 @@ def test_changed_input_is_refused(fine_tune: Config, report: Report, tmp_path: P
 def test_lines_of_a_text_are_rows(
     fine_tune: Config, report: Report, tmp_path: Path, name: str, format: str | None
 ) -> None:
-    (tmp_path / name).write_bytes("What is it?\r\n\n  Näme it.".encode())
+    (tmp_path / name).write_bytes("What is it?\r\n\n  Näme\u2028\x0cit.".encode())
     rows = read_rows(source(name, format), fine_tune(), report)
-    assert rows == [{"text": "What is it?"}, {"text": "  Näme it."}]
+    assert rows == [{"text": "What is it?"}, {"text": "  Näme\u2028\x0cit."}]
+
+
+def test_a_field_may_be_a_whole_document(fine_tune: Config, report: Report, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"text\n{'x' * 200_000}\n")
+    assert len(read_rows(source("a.csv", None), fine_tune(), report)[0]["text"]) == 200_000
+
+
+def test_what_an_address_of_the_web_hides_is_not_told(fine_tune: Config, report: Report) -> None:
+    address = "https://me:s3cret@host/x.jsonl?Signature=abc"
+    assert web.shown(address) == "https://host/x.jsonl"
+    assert web.shown("s3://bucket/x?y") == "s3://bucket/x?y"

@@ -29,11 +29,13 @@ API, RESOLVE = "/api/datasets/team/games", f"/datasets/team/games/resolve/{COMMI
 
 
 class FakeHub(BaseHTTPRequestHandler):
-    """Has one data set, with the revisions main and v1."""
+    """Has one data set, with the revisions main, v1 and refs/convert/parquet."""
+
+    busy = 0  # what it answers instead of files
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path in (f"{API}/revision/main", f"{API}/revision/v1"):
+        if path in {f"{API}/revision/{name}" for name in ("main", "v1", "refs%2Fconvert%2Fparquet")}:
             self._send(json.dumps({"id": "team/games", "sha": COMMIT}).encode())
         elif path == f"{API}/tree/{COMMIT}":
             entries = [
@@ -41,6 +43,8 @@ class FakeHub(BaseHTTPRequestHandler):
                 for name, content in FILES.items()
             ]
             self._send(json.dumps(entries).encode())
+        elif path.startswith(RESOLVE) and self.busy:
+            self._send(b"{}", status=self.busy)
         elif path.startswith(RESOLVE) and path.removeprefix(RESOLVE) in FILES:
             content = FILES[path.removeprefix(RESOLVE)]
             self._send(content, {"ETag": f'"{_digest(content)}"', "X-Repo-Commit": COMMIT})
@@ -91,6 +95,7 @@ def read(
     [
         ("hf://datasets/team/games/data/train-1.jsonl", ["b"]),
         ("hf://datasets/team/games@v1/data", ["a", "b"]),
+        ("hf://datasets/team/games@refs%2Fconvert%2Fparquet/data/train-0.jsonl", ["a"]),
         ("hf://team/games", ["a", "b", "What is it?"]),
     ],
 )
@@ -110,3 +115,13 @@ def test_what_is_not_there(read: Callable[[str], list[Any]], uri: str, reason: s
     with pytest.raises(JobError, match=message) as caught:
         read(uri)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_asked_again_by_the_next_attempt(
+    read: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(FakeHub, "busy", status)
+    with pytest.raises(JobError, match="hf://datasets/team/games") as caught:
+        read("hf://datasets/team/games/data/train-1.jsonl")
+    assert (caught.value.reason, caught.value.retryable) == ("StorageError", True)

@@ -12,9 +12,10 @@ import yaml
 from llmworkflow_jobs import model_card
 from llmworkflow_jobs.config import JobConfig
 
+SIGNED = "https://me:s3cret@host/x.jsonl?Signature=abc"
 LINEAGE = {
     "base": {"source": "hf://Qwen/Qwen2.5-7B-Instruct", "digest": "commit:a09a354"},
-    "data": {"s3://rows/train.jsonl": "sha256:11", "s3://rows/a|b.jsonl": "sha256:22"},
+    "data": {"s3://rows/train.jsonl": "sha256:11", "s3://rows/a|b.jsonl": "sha256:22", SIGNED: "sha256:33"},
     "metrics": {"trainLoss": 0.123456789, "steps": 96},
 }
 
@@ -35,6 +36,7 @@ def test_a_card_of_an_adapter(fine_tune: Callable[..., JobConfig]) -> None:
         "| hf://Qwen/Qwen2.5-7B-Instruct | commit:a09a354 |",
         "| s3://rows/train.jsonl | sha256:11 |",
         "| s3://rows/a\\|b.jsonl | sha256:22 |",
+        "| https://host/x.jsonl | sha256:33 |",
         "| lora.rank | 4 |",
         "| training.learningRate | 0.0002 |",
         "| trainLoss | 0.123457 |",

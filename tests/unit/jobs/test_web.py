@@ -28,6 +28,7 @@ class Handler(BaseHTTPRequestHandler):
             Handler.busy, status = False, 503
         self.send_response(status)
         self.send_header("Content-Length", str(len(CONTENT)))
+        self.send_header("Retry-After", "3600")
         self.end_headers()
         self.wfile.write(CONTENT)
 
