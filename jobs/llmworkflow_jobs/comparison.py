@@ -58,7 +58,11 @@ def terms(
 
 def _asked(request: Request) -> list[Any]:
     own = [dict(request.sampling)] if request.sampling else []
-    return [request.row_id, request.token_ids, *own]
+    return [
+        request.row_id,
+        request.token_ids or request.messages,
+        *own,
+    ]  # of endpoints no token ids are known
 
 
 def published(

@@ -169,6 +169,14 @@ def test_terms_are_those_of_what_was_asked() -> None:
     assert [name for name in TERMS if TERMS[name] != differing[name]] == ["prompts"]
 
 
+def test_prompts_that_endpoints_are_asked_are_told_apart() -> None:
+    def asked(text: str) -> Request:
+        return Request(0, {}, [{"role": "user", "content": text}], [])
+
+    one, other = (comparison.terms([asked(text)], SAMPLING, DATA) for text in ("Hello", "Bonjour"))
+    assert one["prompts"] != other["prompts"]
+
+
 def test_the_base_model_is_asked_where_nothing_else_answered(batches: Batches) -> None:
     assert needs_base(batches.config(incumbents={"base": told(None)}))
     assert not needs_base(batches.config(incumbents={"serving": batches.publish(20)}))
