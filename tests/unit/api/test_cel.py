@@ -119,7 +119,7 @@ BREAKING: list[tuple[Path, tuple[str | int, ...], Any, str]] = [
     (WIDE, (*STAGES, 1, "gates", 0), {"metric": "evalLoss", "betterThan": "base"}, "betterThan compares the rows of a batch"),
     (FULL, (*TUNE, "training", "globalBatchSize"), 30, "training.globalBatchSize is a multiple of perDeviceTrainBatchSize times workers.count"),
     (FULL, (*TUNE, "data", "validation"), ..., "training.loadBest needs data.validation or data.split"),
-    (FULL, ("spec", "model", "source"), "org/name", "source begins with one of hf://, s3://, gs://, volume:, https://, file://"),
+    (FULL, ("spec", "model", "source"), "org/name", "source begins with one of hf://, s3://, gs://, volume:, file://"),
     (FULL, (*TUNE, "data", "train", 0, "uri"), "./a.jsonl", "uri begins with one of volume:, s3://, gs://, hf://, https://, http://, file://"),
     (FULL, (*STAGES, 1, "batch", "input", "uri"), "/a.jsonl", "uri begins with one of volume:, s3://, gs://, hf://, https://, http://, file://"),
     (WIDE, (*STAGES, 6, "serve", "tracing", "endpoint"), "collector:4317", "endpoint begins with one of https://, http://"),

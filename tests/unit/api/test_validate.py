@@ -64,7 +64,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*TUNE, "lora", "rank"), 32, "spec.stages[2].serve.models[0].lora.maxRank = 16: the adapter of stage tune has rank 32; raise maxRank to 32, or lower the rank"),
     ((*SERVED, "source"), "hf://a/b", 'spec.stages[2].serve.models[0].source = "hf://a/b": stage tune tunes spec.model.source, no other model; remove source'),
     # addresses
-    (("spec", "model", "source"), "ftp://a/b", 'spec.model.source = "ftp://a/b": the scheme ftp is not known here; begin it with hf://, s3://, gs://, volume:, https://, file://'),
+    (("spec", "model", "source"), "ftp://a/b", 'spec.model.source = "ftp://a/b": the scheme ftp is not known here; begin it with hf://, s3://, gs://, volume:, file://'),
     (("spec", "model", "source"), "hf://", 'spec.model.source = "hf://": is no complete address; write hf://…'),
     (("spec", "model", "source"), "hf:org/name", 'spec.model.source = "hf:org/name": is no complete address; write hf://…'),
     (("spec", "model"), {"source": "volume:../secrets"}, 'spec.model.source = "volume:../secrets": leaves the volume; write a path without ..'),

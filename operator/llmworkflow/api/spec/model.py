@@ -33,7 +33,7 @@ class Model(SpecModel):
     cel_rules = (address_rule("source", MODEL_SCHEMES),)
 
     source: Result[Text]
-    """Where the model comes from: hf://, s3://, gs://, volume:, https:// or file://."""
+    """Where the model comes from: hf://, s3://, gs://, volume: or file://."""
     revision: Result[Text | None] = None
     """Branch, tag or commit of a hub model, resolved to a commit by the first job and then pinned; the default
     branch when unset."""
