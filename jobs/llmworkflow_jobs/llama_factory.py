@@ -125,7 +125,7 @@ def _run(command: list[str], output: Path, config: JobConfig) -> Iterator[dict[s
             time.sleep(_POLL_SECONDS)
     print(log.read_text(), flush=True)  # noqa: T201 - into the log of the job
     if process.returncode:
-        raise _failure(log.read_text(), process.returncode)
+        raise failure_of(log.read_text(), process.returncode)
 
 
 def _records(log: Path) -> list[dict[str, Any]]:
@@ -143,13 +143,15 @@ def _losses(record: Mapping[str, Any]) -> dict[str, float]:
     return {key: record[key] for key in ("loss", "eval_loss") if record.get(key) is not None}
 
 
-def _failure(log: str, code: int) -> JobError:
+def failure_of(log: str, code: int) -> JobError:
     """The last error of its log; a ValueError is how it refuses an argument."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     error = next((line for line in reversed(lines) if "Error: " in line), lines[-1] if lines else "nothing")
     message = f"LLaMA-Factory ended with {code}: {error}"
     if error.startswith("ValueError"):
         return JobError("OptionInvalid", f"fineTune.config: {message}")
+    if "OutOfMemoryError" in error:
+        return JobError("OutOfMemory", f"{message}; lower per_device_train_batch_size or cutoff_len")
     return JobError("InternalError", message, retryable=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from llmworkflow_jobs import llama_factory
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.llama_factory_config import addresses, arguments
@@ -110,3 +111,17 @@ def test_what_contradicts_the_workflow_is_refused(
 def test_what_it_makes(factory: Config, kind: str | None, made: str) -> None:
     own = OWN | ({"finetuning_type": kind} if kind else {})
     assert artifact_kind(factory(own).section) == made
+
+
+@pytest.mark.parametrize(
+    ("last", "reason", "retryable"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.", "OutOfMemory", False),
+        ("ValueError: Some specified arguments are not used", "OptionInvalid", False),
+        ("RuntimeError: NCCL error", "InternalError", True),
+    ],
+)
+def test_why_it_ended_is_told_by_the_last_error_of_its_log(last: str, reason: str, retryable: bool) -> None:
+    found = llama_factory.failure_of(f"{last}\nTraceback was above\n", 1)
+    assert (found.reason, found.retryable) == (reason, retryable)
+    assert last in found.message
