@@ -56,7 +56,7 @@ def main(config: JobConfig, report: Report) -> None:
     seconds = time.monotonic() - started
 
     results = _results(plan, found, config)
-    _check_answered(results)
+    check_answered(results, config.section["onRowError"])
     base = _base_results(plan, config, report)
     terms = _terms(plan, config, report)
     metrics = score(plan, results, base, terms, config) | _counts(results) | plan.overlap
@@ -132,12 +132,14 @@ def _result(
     return rows.result(request, postprocess.apply(template, request, answer), columns, longest, also)
 
 
-def _check_answered(results: Sequence[Row]) -> None:
-    """Raise RowsFailed if no row has an answer: then it is the batch that is wrong, such as the form it asks for."""
-    if all(row["error"] for row in results):
-        raise JobError(
-            "RowsFailed", f"all {len(results)} rows failed, row {results[0]['row_id']}: {results[0]['error']}"
-        )
+def check_answered(results: Sequence[Row], on_row_error: str) -> None:
+    """Raise RowsFailed if a row has no answer and each must have one, or if none has: then the batch is wrong."""
+    wrong = [row for row in results if row["error"]]
+    first = f"row {wrong[0]['row_id']}: {wrong[0]['error']}" if wrong else ""
+    if len(wrong) == len(results):
+        raise JobError("RowsFailed", f"all {len(results)} rows failed, {first}")
+    if wrong and on_row_error == "fail":
+        raise JobError("RowsFailed", f"{first}; set onRowError: continue to go on without such rows")
 
 
 def _base_results(plan: Plan, config: JobConfig, report: Report) -> list[Row]:

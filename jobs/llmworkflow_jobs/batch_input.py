@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from llmworkflow_jobs import data, rows, storage
@@ -56,17 +56,17 @@ def _answered(stage: str, config: JobConfig, check: data.Check | None) -> Input:
     artifact = config.inputs.get(stage, {}).get("artifact")
     if artifact is None:
         raise JobError("ArtifactMissing", f"stage {stage} has left no rows; it has to run again")
-    storage.read_whole(artifact, config)
+    scores = storage.read_whole(artifact, config).get("metrics", {})
     filesystem, folder = storage.open_uri(f"{artifact['uri']}/{rows.FOLDER}", config)
     found = [
-        data.checked(_with_answer(row, stage), f"row {row['row_id']} of stage {stage}", check)
+        data.checked(_with_answer(row, stage, scores), f"row {row['row_id']} of stage {stage}", check)
         for row in rows.read(filesystem, folder)
     ]
     return Input(found, f"stage {stage}", {f"stage {stage}": artifact["digest"]})
 
 
-def _with_answer(row: Row, stage: str) -> Row:
-    kept = {name: value for name, value in row.items() if not rows.of_result(name)}
+def _with_answer(row: Row, stage: str, scores: Collection[str]) -> Row:
+    kept = {name: value for name, value in row.items() if not rows.of_result(name, scores)}
     if taken := {stage, f"{stage}{_ERROR}"} & set(kept):
         raise JobError(
             "OptionInvalid",

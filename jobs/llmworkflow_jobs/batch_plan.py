@@ -68,6 +68,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
     read = batch_input.read(config, report, _row_check(config, with_reference))
     also = _also(section)
     columns = rows.kept_columns(read.rows, section["output"]["keep"], scores, also)
+    media.check(read.rows, config)
     answering = batch_model.choose(config, report)
     requests = rows.ask(
         rows.select(read.rows, section["input"]),
@@ -79,7 +80,7 @@ def prepare(config: JobConfig, report: Report) -> Plan:
         look=media.look(config),
     )
     requests = _of_rows(requests, section, answering.model)
-    media.check(requests, config)
+    rows.check_kept(requests, columns, section["output"]["format"])
     _check_groups(evaluation, requests)
     requested = sampling.requested(section["sampling"])
     parameters = sampling.effective(requested, answering.defaults)
@@ -117,6 +118,7 @@ def _of_rows(
     if column := section["sampling"]["column"]:
         ignored = sglang_engine.ignored(section) if section["engine"] == "sglang" else ()
         requests = row_sampling.assign(requests, column, on_error, ignored)
+    rows.check_errors(requests, on_error)
     return requests
 
 

@@ -118,8 +118,8 @@ def _opened(content: bytes) -> Any:
     return Image.open(io.BytesIO(content)).convert("RGB")
 
 
-def check(requests: Sequence[Request], config: JobConfig) -> None:
+def check(rows: Sequence[Mapping[str, Any]], config: JobConfig) -> None:
     """Raise ColumnMissing if no row has the column of `multimodal`."""
     found = of(config)
-    if found and all(found.column not in request.row for request in requests):
+    if found and all(found.column not in row for row in rows):
         raise JobError("ColumnMissing", f"no row has the column {found.column} of multimodal.column")

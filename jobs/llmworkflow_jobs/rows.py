@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -38,6 +38,7 @@ RESULT_COLUMNS = ("row_id", *_RESULT_TYPES)
 FOLDER = "rows"
 # Before the name of a metric: the column with what a row got by it.
 SCORE = "score_"
+_NOT_KEPT = "set output.format: jsonl, or leave it out of output.keep"
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,17 @@ def ask(
     return requests
 
 
+def check_kept(requests: Sequence[Request], columns: Sequence[str], format: str) -> None:
+    """Raise DataInvalid if the kept columns cannot be written: that is found out before rows are answered."""
+    if format != "parquet":
+        return
+    kept = [{"row_id": one.row_id, **{name: one.row.get(name) for name in columns}} for one in requests]
+    try:
+        parquet.write_table(_table(kept).slice(0, 0), pa.BufferOutputStream())
+    except pa.ArrowNotImplementedError as error:
+        raise JobError("DataInvalid", f"a kept column does not fit Parquet ({error}); {_NOT_KEPT}") from error
+
+
 def check_errors(requests: Sequence[Request], on_row_error: str) -> None:
     """Raise DataInvalid for the first request with an error, if none may have one or if all do."""
     wrong = [request for request in requests if request.error]
@@ -201,9 +213,9 @@ def result(
     }
 
 
-def of_result(column: str) -> bool:
-    """Whether a column of a result is none of the input."""
-    return column in RESULT_COLUMNS or column.startswith(SCORE)
+def of_result(column: str, scores: Collection[str]) -> bool:
+    """Whether a column of a result is none of the input; `scores` are the metrics of that result."""
+    return column in RESULT_COLUMNS or column in _ALSO or column in {f"{SCORE}{name}" for name in scores}
 
 
 def answer_of(row: Row) -> Any:
@@ -290,9 +302,9 @@ def _table(rows: Sequence[Row]) -> pa.Table:
         found = pa.Table.from_pylist(rows).schema
         schema = pa.schema([field.with_type(_type(field)) for field in found])
         return pa.Table.from_pylist(rows, schema=schema)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise JobError(
-            "DataInvalid", f"a kept column has values of several types ({error}); set output.format: jsonl"
+            "DataInvalid", f"a kept column has values that have no type in common ({error}); {_NOT_KEPT}"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmworkflow_jobs import batch_plan, config, report
+from llmworkflow_jobs import batch, batch_plan, config, report
 from llmworkflow_jobs.errors import JobError
 
 Document = Callable[..., dict[str, Any]]
@@ -18,6 +18,8 @@ ROWS = [
     {"instruction": "inform", "input": "what is the name", "output": "name"},
     {"instruction": "inform", "input": "what is the year", "output": "year"},
 ]
+
+PARQUET = {"output": {"format": "parquet", "keep": None}}
 
 
 @pytest.fixture
@@ -77,6 +79,18 @@ def no_instruction(volume: Path) -> None:
     write_rows(volume, [*ROWS, {"question": "what"}])
 
 
+def no_fields(volume: Path) -> None:
+    write_rows(volume, [{**row, "metadata": {}} for row in ROWS])
+
+
+def two_types(volume: Path) -> None:
+    write_rows(volume, [{**row, "label": label} for row, label in zip(ROWS, (1, "one"), strict=True)])
+
+
+def long_number(volume: Path) -> None:
+    write_rows(volume, [{**row, "label": 1 << 63} for row in ROWS])
+
+
 def nothing(volume: Path) -> None:
     """Leave the volume as it is."""
 
@@ -95,6 +109,9 @@ def nothing(volume: Path) -> None:
         (nothing, {"model": {"stage": "tune"}}, "ArtifactMissing", "tune"),
         (nothing, {"output": {"keep": ["question"]}}, "ColumnMissing", "question"),
         (nothing, {"input": {"idColumn": "id"}}, "DataInvalid", "id"),
+        (no_fields, PARQUET, "DataInvalid", "output.format: jsonl"),
+        (two_types, PARQUET, "DataInvalid", "output.format: jsonl"),
+        (long_number, PARQUET, "DataInvalid", "output.format: jsonl"),
     ],
 )
 def test_what_stops_a_batch_before_an_engine_starts(
@@ -127,3 +144,26 @@ def test_a_bad_row_goes_on_as_an_error_where_it_may(volume: Path, stage_config: 
     no_instruction(volume)
     plan = prepare(stage_config("batch", onRowError="continue"), volume)
     assert [request.error is None for request in plan.requests] == [True, True, False]
+
+
+def test_a_row_that_the_chat_template_refuses_ends_a_strict_batch(
+    volume: Path, stage_config: Document
+) -> None:
+    document = stage_config("batch", onRowError="continue")
+    document["prompt"]["chatTemplate"] = (
+        "{% if 'year' in messages[-1]['content'] %}{{ raise_exception('no years') }}{% endif %}asked"
+    )
+    good, bad = prepare(document, volume).requests
+    assert (good.error, bad.error) == (None, "column messages: the chat template refuses them: no years")
+    document["batch"]["onRowError"] = "fail"
+    with pytest.raises(JobError, match="row 1: column messages: the chat template refuses them"):
+        prepare(document, volume)
+
+
+def test_rows_whose_postprocess_fails_end_a_strict_batch() -> None:
+    results = [{"row_id": 0, "error": None}, {"row_id": 1, "error": "postprocess: no such field"}]
+    batch.check_answered(results, "continue")
+    with pytest.raises(JobError, match="row 1: postprocess: no such field; set onRowError: continue"):
+        batch.check_answered(results, "fail")
+    with pytest.raises(JobError, match="all 1 rows failed, row 1"):
+        batch.check_answered(results[1:], "continue")

@@ -48,12 +48,14 @@ def test_a_bad_item_is_told_by_its_place(stage_config: Document) -> None:
 def drafted(tmp_path: Path, stage_config: Document) -> dict[str, Any]:
     """The configuration of a batch whose input are the rows of stage draft, of which the second failed."""
     job = config.parse(stage_config("batch", stage={"name": "draft"}))
+    also = [rows.EARLIER_ANSWERS]
     results = [
-        rows.result(Request(0, ITEMS[0], [], [1]), Answer("leaves fall", [5], 0.1), ["topic"], 16),
-        rows.result(Request(1, ITEMS[1], [], [1]), Answer("", [], -1.0, "too long"), ["topic"], 16),
+        rows.result(Request(0, ITEMS[0], [], [1]), Answer("leaves fall", [5], 0.1), ["topic"], 16, also),
+        rows.result(Request(1, ITEMS[1], [], [1]), Answer("", [], -1.0, "too long"), ["topic"], 16, also),
     ]
+    results = [{**row, "score_jsonValid": 0.0, "score_human": 5} for row in results]
     rows.write(results, "jsonl", *storage.open_uri(f"{job.output_uri}/{rows.FOLDER}", job))
-    artifact = storage.publish(job, "rows", [rows.FOLDER], {})
+    artifact = storage.publish(job, "rows", [rows.FOLDER], {"metrics": {"jsonValid": {"value": 0.0}}})
     inputs = {"draft": {"kind": "batch", "revision": "0123456789ab", "attempt": 1, "artifact": artifact}}
     return stage_config("batch", input={"uri": None, "stage": "draft"}, inputs=inputs)
 
@@ -61,8 +63,8 @@ def drafted(tmp_path: Path, stage_config: Document) -> dict[str, Any]:
 def test_rows_of_an_earlier_batch_come_with_its_answers(drafted: dict[str, Any]) -> None:
     found = read(drafted)
     assert found.rows == [
-        {"topic": "autumn", "draft": "leaves fall", "draft_error": None},
-        {"topic": "the sea", "draft": None, "draft_error": "too long"},
+        {"topic": "autumn", "score_human": 5, "draft": "leaves fall", "draft_error": None},
+        {"topic": "the sea", "score_human": 5, "draft": None, "draft_error": "too long"},
     ]
     assert found.source == "stage draft"
 

@@ -114,9 +114,9 @@ def test_a_row_without_an_image_shows_none(stage_config: Document) -> None:
 
 
 def test_a_column_that_no_row_has(job: config.JobConfig) -> None:
-    media.check([request(PNG)], job)
+    media.check([request(PNG).row], job)
     with pytest.raises(JobError, match="multimodal") as caught:
-        media.check([Request(0, {}, MESSAGES, [])], job)
+        media.check([{}], job)
     assert caught.value.reason == "ColumnMissing"
 
 
