@@ -26,7 +26,7 @@ def snapshot(repo: str, address: str, refused: Callable[[Exception], JobError], 
     Raises StorageError where the hub is out of reach, and what `refused` makes of the hub's own refusal.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return str(snapshot_download(repo, **options))
@@ -40,6 +40,8 @@ def snapshot(repo: str, address: str, refused: Callable[[Exception], JobError], 
             raise JobError(
                 "StorageError", f"the hub is busy for {address}: {error}", retryable=True
             ) from error
+        raise refused(error) from error
+    except HFValidationError as error:
         raise refused(error) from error
 
 

@@ -3,4 +3,5 @@
 REFERENCE_METRICS = ("exactMatch", "tokenF1")  # compare an answer with the reference of its row
 ANSWER_METRICS = ("jsonValid", "regex", "stopRate")  # look at the answer alone
 EVALUATION_METRICS = REFERENCE_METRICS + ANSWER_METRICS
+SHARES = (*EVALUATION_METRICS, "rewardAccuracy")  # from 0 to 1
 TRAINING_METRICS = ("trainLoss", "evalLoss", "samplesPerSecond", "rewardAccuracy", "reward")

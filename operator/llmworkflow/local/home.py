@@ -117,10 +117,6 @@ class WorkflowHome:
         """What was last applied."""
         return LLMWorkflow.model_validate(read_json(self._applied))
 
-    def applied_at(self) -> int:
-        """When something was last applied, in nanoseconds."""
-        return self._applied.stat().st_mtime_ns
-
     def status(self) -> LLMWorkflowStatus:
         """What came of the workflow so far."""
         content = read_json(self._status)

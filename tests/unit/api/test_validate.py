@@ -27,6 +27,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     # names
     (("metadata", "name"), "x" * 64, f'metadata.name = "{"x" * 59}…: has 64 characters; use at most 63'),
     (("metadata", "name"), "My_Flow", 'metadata.name = "My_Flow": is no name of a Kubernetes resource; use lower-case letters, digits, - and ., beginning and ending with a letter or digit'),
+    (("metadata", "namespace"), "../up", 'metadata.namespace = "../up": is no name of a namespace; use up to 63 lower-case letters, digits and -, a letter or digit first and last'),
     # dependencies
     ((*STAGES, 1, "dependsOn"), ["tune", "score"], 'spec.stages[1].dependsOn[1] = "score": a stage cannot refer to itself; name an earlier stage'),
     ((*STAGES, 1, "dependsOn"), ["tune", "chat"], 'spec.stages[1].dependsOn[1] = "chat": this stage comes later; move it before this one'),
@@ -43,6 +44,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*TUNE, "data", "validation"), ..., "spec.stages[0].fineTune.training.loadBest = true: the best checkpoint is told by validation rows, and there are none; set data.validation or data.split"),
     ((*TUNE, "training", "saveSteps"), 70, "spec.stages[0].fineTune.training.loadBest = true: checkpoints, every 70 steps, fall between evaluations, every 50; make saveSteps a multiple of evalSteps"),
     ((*TUNE, "workers"), ELASTIC, "spec.stages[0].fineTune.workers.min = 2: elastic workers cannot wait in a queue (team-a), which admits a fixed number; set workers.count, or take ray.queue away"),
+    ((*TUNE, "lora", "targetModules"), "q_proj", 'spec.stages[0].fineTune.lora.targetModules = "q_proj": is neither all nor a list of names; write [q_proj]'),
     # batch
     ((*BATCH, "engineKwargs"), {"max_model_len": 250}, "spec.stages[1].batch.sampling.maxTokens = 250: leaves no room for a prompt in engineKwargs.max_model_len 250; lower maxTokens, or raise max_model_len"),
     ((*BATCH, "evaluate", "metrics"), ["exactMatch", "exactMatch"], 'spec.stages[1].batch.evaluate.metrics[1] = "exactMatch": is listed twice; remove one'),
@@ -55,7 +57,14 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*BATCH, "postprocess"), "{{ texts }}", 'spec.stages[1].batch.postprocess = "{{ texts }}": there is no texts in it; did you mean text?'),
     ((*BATCH, "turns"), ["Why?", "{{ row.a | upperr }}"], 'spec.stages[1].batch.turns[1] = "{{ row.a | upperr }}": there is no filter upperr; did you mean upper?'),
     ((*BATCH, "prompt"), {"format": "custom", "custom": {"user": "{{ rows.q }}", "response": "{{ row.a }}"}}, 'spec.stages[1].batch.prompt.custom.user = "{{ rows.q }}": there is no rows in it; did you mean row?'),
+    ((*BATCH, "evaluate", "regex"), "a", 'spec.stages[1].batch.evaluate.regex = "a": no metric reads it; add regex to metrics, or remove it'),
     # gates
+    ((*STAGES, 2, "dependsOn"), ["tune"], 'spec.stages[2].serve.models[0].model.stage = "tune": stage score judges it, and stage chat would serve it without waiting for that; add score to dependsOn'),
+    ((*GATES, 0), {"metric": "exactMatch", "min": 65}, "spec.stages[1].gates[0].min = 65.0: no gate can pass: exactMatch is at most 1; write a share, such as 0.65"),
+    ((*GATES, 0), {"metric": "exactMatch", "max": -1}, "spec.stages[1].gates[0].max = -1.0: no gate can pass: exactMatch is at least 0; write a share, such as 0.65"),
+    ((*GATES, 0), {"metric": "exactMatch", "min": 0.5, "by": 0.1}, "spec.stages[1].gates[0].by = 0.1: a gate that compares with nothing has no use for it; remove it, or set betterThan"),
+    ((*GATES, 0), {"metric": "exactMatch", "min": 0.5, "confidence": 0.9}, "spec.stages[1].gates[0].confidence = 0.9: a gate that compares with nothing has no use for it; remove it, or set betterThan"),
+    ((*GATES, 1, "betterThan"), "servin", 'spec.stages[1].gates[1].betterThan = "servin": there is no stage of this name; did you mean serving?'),
     ((*GATES, 0, "metric"), "exactmatch", 'spec.stages[1].gates[0].metric = "exactmatch": the stage does not measure this metric; add it to batch.evaluate.metrics, or did you mean exactMatch?'),
     ((*STAGES, 0, "gates"), [{"metric": "evaloss", "max": 1}], 'spec.stages[0].gates[0].metric = "evaloss": training reports no such metric; did you mean evalLoss?'),
     ((*STAGES, 0, "gates"), [{"metric": "evalLoss", "betterThan": "base"}], 'spec.stages[0].gates[0].betterThan = "base": only the rows of a batch can be compared; put the gate on a batch, or use min or max'),
@@ -326,6 +335,18 @@ def test_check_raises_with_every_problem() -> None:
         check(workflow, local=False)
     assert raised.value.problems == validate(workflow, local=False)
     assert len(raised.value.problems) == 2
+
+
+def test_an_endpoint_may_come_before_what_judges_it_by_asking_it() -> None:
+    document = content(FULL)
+    *others, chat = document["spec"]["stages"]
+    judge = {"name": "live", "dependsOn": ["chat"], "gates": [{"metric": "exactMatch", "min": 0.5}]}
+    judge["batch"] = others[1]["batch"]
+    document["spec"]["stages"] = [*others, chat, judge]
+    assert validate(parse_workflow(document), local=False) == []
+    judge["dependsOn"] = ["tune"]
+    (problem,) = validate(parse_workflow(document), local=False)
+    assert problem.remedy == "add live to dependsOn, and move live before chat"
 
 
 def test_a_full_fine_tuning_has_no_adapter() -> None:

@@ -108,6 +108,7 @@ def test_rows_of_a_data_set(read: Callable[[str], list[Any]], uri: str, instruct
     [
         ("hf://datasets/team/films/a.csv", "FileNotFound", "check name and revision"),
         ("hf://datasets/team/games/a.csv", "FileNotFound", "does not exist"),
+        ("hf://datasets/team/my games/a.csv", "FileNotFound", "check name and revision"),
         ("hf://games", "OptionInvalid", "expected hf://datasets/<owner>/<name>"),
     ],
 )

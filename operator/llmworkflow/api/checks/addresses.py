@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem
 from llmworkflow.api.spec.addresses import (
+    ADAPTER_SCHEMES,
     BUCKET_SCHEMES,
     DATA_SCHEMES,
     ENDPOINT_SCHEMES,
@@ -68,13 +69,13 @@ def _stage_fields(stage: Stage) -> Iterator[_Field]:
         yield ("batch", "output", "uri"), stage.batch.output.uri, OUTPUT_SCHEMES
         yield ("batch", "http", "url"), stage.batch.http.url if stage.batch.http else None, ENDPOINT_SCHEMES
         for place, adapter in enumerate(stage.batch.adapters or []):
-            yield ("batch", "adapters", place, "uri"), adapter.uri, MODEL_SCHEMES
+            yield ("batch", "adapters", place, "uri"), adapter.uri, ADAPTER_SCHEMES
     if stage.serve and stage.serve.tracing:
         yield ("serve", "tracing", "endpoint"), stage.serve.tracing.endpoint, ENDPOINT_SCHEMES
     for place, served in enumerate(stage.serve.models if stage.serve else []):
         yield ("serve", "models", place, "source"), served.source, MODEL_SCHEMES
         for number, adapter in enumerate(served.adapters or []):
-            yield ("serve", "models", place, "adapters", number, "uri"), adapter.uri, MODEL_SCHEMES
+            yield ("serve", "models", place, "adapters", number, "uri"), adapter.uri, ADAPTER_SCHEMES
     if stage.prefetch:
         yield ("prefetch", "mirror"), stage.prefetch.mirror, OUTPUT_SCHEMES
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from llmworkflow.api.graph import Reference, all_dependencies, references
+from llmworkflow.api.graph import INCUMBENTS, Reference, all_dependencies, references
 from llmworkflow.api.problems import Path, Problem, did_you_mean
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -22,16 +22,20 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         yield from wrong_order
         for reference in references(stage):
             place = (*path, *reference.path)
-            unknown = list(_not_earlier(place, reference.target, position, stages))
+            unknown = list(_not_earlier(place, reference.target, position, stages, reference.kind))
             yield from unknown or _of_other_kind(place, reference, stages)
             if not unknown and not wrong_order and reference.target not in dependencies[stage.name]:
                 yield _unordered(place, reference.target, stage)
 
 
-def _not_earlier(path: Path, name: str, position: int, stages: list[Stage]) -> Iterator[Problem]:
-    earlier = [stage.name for stage in stages[:position]]
-    if name in earlier:
+def _not_earlier(
+    path: Path, name: str, position: int, stages: list[Stage], kind: str | None = None
+) -> Iterator[Problem]:
+    """Of the earlier stages those of the kind are proposed, and the words that stand for what answers now."""
+    if any(stage.name == name for stage in stages[:position]):
         return
+    earlier = [stage.name for stage in stages[:position] if kind in (None, stage.kind)]
+    earlier += INCUMBENTS if path[-1] == "betterThan" else ()
     if name == stages[position].name:
         yield Problem(path, "a stage cannot refer to itself", "name an earlier stage", value=name)
     elif any(stage.name == name for stage in stages):

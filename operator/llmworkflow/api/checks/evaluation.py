@@ -42,6 +42,10 @@ def _bad_pattern(path: Path, evaluate: Evaluate) -> Iterator[Problem]:
     except re.error as error:
         told = f"is no regular expression of Python: {error}"
         yield Problem((*path, "regex"), told, "correct it", value=evaluate.regex)
+        return
+    if evaluate.regex is not None and "regex" not in evaluate.metrics:
+        remedy = "add regex to metrics, or remove it"
+        yield Problem((*path, "regex"), "no metric reads it", remedy, value=evaluate.regex)
 
 
 def _too_few_rows(path: Path, evaluate: Evaluate, batch: Batch) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from llmworkflow.api.graph import INCUMBENTS
-from llmworkflow.api.metrics import TRAINING_METRICS
+from llmworkflow.api.metrics import EVALUATION_METRICS, SHARES, TRAINING_METRICS
 from llmworkflow.api.problems import Path, Problem, did_you_mean
 from llmworkflow.api.spec.stage import Gate, Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -22,6 +22,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             continue
         for place, gate in enumerate(stage.gates):
             yield from _unmeasured((*path, place, "metric"), gate, stage)
+            yield from _impossible((*path, place), gate)
+            yield from _unread((*path, place), gate)
             if gate.better_than:
                 yield from _incomparable((*path, place, "betterThan"), gate, stage, workflow.spec.stages)
 
@@ -38,7 +40,10 @@ def _unmeasured(path: Path, gate: Gate, stage: Stage) -> Iterator[Problem]:
     if gate.metric in known:
         return
     if stage.batch and stage.batch.evaluate:
-        remedy = f"add it to batch.evaluate.metrics, or {did_you_mean(gate.metric, known)}"
+        meant = did_you_mean(
+            gate.metric, [name for name in known if ":" in name or name in EVALUATION_METRICS]
+        )
+        remedy = ", or ".join(filter(None, ("add it to batch.evaluate.metrics", meant)))
         yield Problem(path, "the stage does not measure this metric", remedy, value=gate.metric)
     elif stage.batch:
         yield Problem(
@@ -51,6 +56,28 @@ def _unmeasured(path: Path, gate: Gate, stage: Stage) -> Iterator[Problem]:
         yield Problem(
             path, "training reports no such metric", did_you_mean(gate.metric, known), value=gate.metric
         )
+
+
+def _impossible(path: Path, gate: Gate) -> Iterator[Problem]:
+    """A bound outside what a share can be, such as one that is meant in per cent."""
+    if gate.metric not in SHARES:
+        return
+    if gate.min is not None and gate.min > 1:
+        told = f"no gate can pass: {gate.metric} is at most 1"
+        yield Problem((*path, "min"), told, "write a share, such as 0.65", value=gate.min)
+    if gate.max is not None and gate.max < 0:
+        told = f"no gate can pass: {gate.metric} is at least 0"
+        yield Problem((*path, "max"), told, "write a share, such as 0.65", value=gate.max)
+
+
+def _unread(path: Path, gate: Gate) -> Iterator[Problem]:
+    """What is said of a comparison, where nothing is compared."""
+    if gate.better_than:
+        return
+    for field, value in (("by", gate.by), ("confidence", gate.confidence)):
+        if value != Gate.model_fields[field].default:
+            told = "a gate that compares with nothing has no use for it"
+            yield Problem((*path, field), told, "remove it, or set betterThan", value=value)
 
 
 def _incomparable(path: Path, gate: Gate, stage: Stage, stages: list[Stage]) -> Iterator[Problem]:

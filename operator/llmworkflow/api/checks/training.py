@@ -17,12 +17,20 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         if stage.fine_tune:
             path: Path = ("spec", "stages", position, "fineTune")
             if stage.fine_tune.engine == "trl":  # the other one has its own arguments
+                yield from _one_layer(path, stage.fine_tune)
                 yield from _not_of_objective(path, stage.fine_tune)
                 yield from _uneven_batch(path, stage.fine_tune)
                 yield from _unspread(path, stage.fine_tune)
             yield from _no_best(path, stage.fine_tune)
             yield from _elastic_in_queue(path, stage, workflow)
             yield from _needs_accelerator(path, stage, workflow)
+
+
+def _one_layer(path: Path, tune: FineTune) -> Iterator[Problem]:
+    name = tune.lora.target_modules
+    if isinstance(name, str) and name != "all":
+        told = "is neither all nor a list of names"
+        yield Problem((*path, "lora", "targetModules"), told, f"write [{name}]", value=name)
 
 
 def _not_of_objective(path: Path, tune: FineTune) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from llmworkflow.api.fields import CelRule
 
 MODEL_SCHEMES = ("hf", "s3", "gs", "volume", "file")
+ADAPTER_SCHEMES = ("s3", "gs", "volume", "file")
 DATA_SCHEMES = ("volume", "s3", "gs", "hf", "https", "http", "file")
 BUCKET_SCHEMES = ("s3", "gs")
 ENDPOINT_SCHEMES = ("https", "http")
