@@ -39,11 +39,12 @@ def main(config: JobConfig, report: Report) -> None:
         _report_again(*already, report)
         return
     training_options.check(config)
+    # What is wrong with rows is told before a model is fetched; LLaMA-Factory may read data sets of its own.
+    rows = load_rows(config, report) if config.section["data"] else None
     base = model.resolve(config, report)
-    if config.section["engine"] == "llamaFactory":
-        result, rows = _by_llama_factory(config, report)
+    if rows is None or config.section["engine"] == "llamaFactory":
+        result = _by_llama_factory(config, rows, report)
     else:
-        rows = load_rows(config, report)
         report.progress(0, 1, f"{len(rows.train)} rows read, the trainer starts")
         result = _train(config, rows, Progress(report))
     if rows:
@@ -74,9 +75,7 @@ def _train(config: JobConfig, rows: TrainingRows, progress: Progress) -> dict[st
     return training_workers.train(config, rows, progress)
 
 
-def _by_llama_factory(config: JobConfig, report: Report) -> tuple[dict[str, Any], TrainingRows | None]:
-    """What it made, and the rows that it was given; none where it reads the data sets that its YAML names."""
-    rows = load_rows(config, report) if config.section["data"] else None
+def _by_llama_factory(config: JobConfig, rows: TrainingRows | None, report: Report) -> dict[str, Any]:
     for folder in llama_factory_config.addresses(config).values():
         report.resolved(folder, dataset_info.digest(folder, config))
     report.progress(0, 1, "LLaMA-Factory starts")
@@ -85,7 +84,7 @@ def _by_llama_factory(config: JobConfig, report: Report) -> tuple[dict[str, Any]
     from llmworkflow_jobs import llama_factory
 
     ray.init(logging_level=logging.WARNING)
-    return llama_factory.train(config, rows, Progress(report)), rows
+    return llama_factory.train(config, rows, Progress(report))
 
 
 def _publish(
