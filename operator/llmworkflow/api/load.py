@@ -1,5 +1,6 @@
 """Workflows from files, read as kubectl reads them."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from llmworkflow.api.problems import InvalidWorkflow, Problem
 from llmworkflow.api.spec.workflow import API_VERSION, KIND, LLMWorkflow
 from llmworkflow.api.validate import validate
 from llmworkflow.api.yaml_reader import Document, read_documents
+
+STANDARD_INPUT = "-"  # in place of a file, as kubectl has it
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def read_workflow_file(source: str | Path) -> WorkflowFile:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return sys.stdin.read() if str(path) == STANDARD_INPUT else path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         told = f"byte 0x{error.object[error.start]:02x} is no UTF-8"

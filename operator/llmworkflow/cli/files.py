@@ -25,6 +25,7 @@ from llmworkflow.client.workflow import Target
 from llmworkflow.core.clock import stamp
 from llmworkflow.job_code import job_code
 from llmworkflow.local.home import WorkflowHome, default_root
+from llmworkflow.local.paths import absent
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings
 
@@ -56,6 +57,8 @@ def validate(file: Path) -> None:
     found.check(local=True)
     workflow = found.workflow
     click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
+    for field, path in absent(workflow, file.parent):
+        click.echo(f"to be made before it runs: {field} = {path} is not there")
     elsewhere = found.wrong(local=False)
     for line in elsewhere.lines() if elsewhere else ():
         click.echo(f"on one machine only: {line}")

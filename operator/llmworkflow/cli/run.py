@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.api.load import STANDARD_INPUT, load_valid_workflow
 from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
@@ -35,7 +35,7 @@ Settled = Callable[[LLMWorkflowStatus], bool]
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--local", is_flag=True, required=True, help="Run on this machine, on a Ray of its own.")
+@click.option("--local", is_flag=True, help="Run on this machine, on a Ray of its own.")
 @click.option("--detach", is_flag=True, help="Go on in the background.")
 @click.option("--exit-when-ready", is_flag=True, help="Stop everything once the endpoint is ready.")
 @click.option("--port", type=int, show_default=str(DEFAULT_PORT), help="Port of the endpoint on 127.0.0.1.")
@@ -45,12 +45,15 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
 
     What is unchanged and done is reused. Ctrl-C stops everything; nothing done is lost.
     """
+    if not local:
+        raise click.UsageError("it runs on this machine: add --local; on a cluster, `llmworkflow apply FILE`")
+    if detach and str(file) == STANDARD_INPUT:
+        raise click.UsageError("what runs in the background reads the file again: name one")
     workflow = read_workflow(file)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     console = Console()
-    Secrets(home.root, workflow.metadata.namespace).environment(
-        workflow
-    )  # a missing one stops nothing that runs
+    # A missing one stops nothing that runs.
+    Secrets(home.root, workflow.metadata.namespace).environment(workflow)
     applied = home.apply(workflow)
     if applied.spec.suspend:
         name = applied.metadata.name

@@ -67,6 +67,28 @@ def test_the_starter_file_is_valid_and_is_not_overwritten(run: Run) -> None:
     assert "exists already" in again.output
 
 
+def test_what_a_file_reads_here_and_is_not_there_is_named(run: Run) -> None:
+    run("init")
+    Path("train.jsonl").write_text("{}")
+    told = [line for line in run("validate", "workflow.yaml").output.splitlines() if "to be made" in line]
+    field = "spec.stages[1].batch.input.uri"
+    assert told == [f"to be made before it runs: {field} = ./test.jsonl is not there"]
+
+
+def test_a_workflow_comes_from_standard_input(run: Run) -> None:
+    run("init")
+    text = Path("workflow.yaml").read_text()
+    ended = CliRunner().invoke(main, ["validate", "-"], input=text)
+    assert ended.output.startswith("-: my-workflow is valid, 3 stages")
+    ended = CliRunner().invoke(main, ["run", "-", "--local", "--detach"], input=text)
+    assert (ended.exit_code, "name one" in ended.output) == (2, True)
+
+
+def test_a_run_that_is_not_here_is_an_apply(run: Run) -> None:
+    ended = run("run", "workflow.yaml")
+    assert (ended.exit_code, "`llmworkflow apply FILE`" in ended.output) == (2, True)
+
+
 @pytest.mark.capability("python")
 def test_a_bad_file_ends_with_2_and_its_line(run: Run) -> None:
     run("init")
@@ -86,7 +108,7 @@ def test_what_a_cluster_would_refuse_is_told_of_a_valid_file(run: Run) -> None:
     path = Path("workflow.yaml")
     ended = run("validate", path)
     assert ended.exit_code == 0
-    first, train, test = ended.output.splitlines()
+    first, train, test = (line for line in ended.output.splitlines() if "to be made" not in line)
     assert first == "workflow.yaml: my-workflow is valid, 3 stages"
     assert train.startswith(
         "on one machine only: workflow.yaml:30: spec.stages[0].fineTune.data.train[0].uri"
