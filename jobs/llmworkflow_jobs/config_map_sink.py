@@ -57,10 +57,8 @@ class ConfigMapSink:
             logger.warning("progress was not written to %s: %s", self._uri, problem)
 
     def _insist(self, data: dict[str, str]) -> None:
-        pause, since = (
-            1.0,
-            dict[float, float](),
-        )  # when a problem that is worth so much patience was first met
+        # When a problem that is worth so much patience was first met.
+        pause, since = 1.0, dict[float, float]()
         while True:
             problem, patience = self._try(data)
             if problem is None:

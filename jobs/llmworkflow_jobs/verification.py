@@ -68,9 +68,8 @@ def difference(row: ReplayRow, reply: Mapping[str, Any]) -> str | None:
         return place
     message = choice["message"]
     text = message["content"] or ""
-    parsed = (
-        message.get("reasoning") is not None
-    )  # the endpoint tells the thinking apart, of which the batch does not know
+    # The endpoint tells the thinking apart, of which the batch does not know.
+    parsed = message.get("reasoning") is not None
     if not parsed and text != row["generated_text"]:
         return f"the tokens agree, the text is {_short(text)} and was {_short(row['generated_text'])}"
     return None

@@ -109,9 +109,8 @@ class FakeDashboard:
         self._server = ThreadingHTTPServer((HOST, 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://{HOST}:{self._server.server_port}"
-        self.submissions: dict[tuple[str, str], list[str]] = defaultdict(
-            list
-        )  # ids by namespace and workload
+        # Ids by namespace and workload.
+        self.submissions: dict[tuple[str, str], list[str]] = defaultdict(list)
 
     def start(self) -> None:
         """Answer from now on."""

@@ -283,9 +283,8 @@ def cancelled_when_the_children_were_gone_already(scene: Scene) -> Iterator[None
 
 @shows(JOURNEYS, (S.CHECKING, S.SERVING), (S.SERVING, S.STOPPING))
 def with_its_state_in_redis(scene: Scene) -> None:
-    scene.cluster.kubelet.tell(
-        scene.namespace, DONE, node_type="redis-cleanup"
-    )  # KubeRay's, when the service goes
+    # KubeRay's, when the service goes.
+    scene.cluster.kubelet.tell(scene.namespace, DONE, node_type="redis-cleanup")
     secret(scene.api, scene.namespace, "redis", password="x")
     password = {"secretKeyRef": {"name": "redis", "key": "password"}}
     redis = {"redisAddress": "redis.cache.svc:6379", "redisPassword": password}

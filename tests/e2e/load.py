@@ -21,9 +21,8 @@ class Load:
     model: str
     key: str
     clients: int = 8
-    answers: list[tuple[float, str]] = field(
-        default_factory=list
-    )  # when each ended, and which adapter gave it
+    # When each ended, and which adapter gave it.
+    answers: list[tuple[float, str]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:

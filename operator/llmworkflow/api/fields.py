@@ -135,6 +135,28 @@ def _count_rule(fields: tuple[str, ...], number: str, cel_bound: str, fits: Call
     )
 
 
+def set_for(field: str, chooser: str, choice: str) -> Rule:
+    """A rule that a field (camelCase) is set where another one has a value, and only there."""
+
+    def is_set(model: Any) -> bool:
+        return getattr(model, _snake(field)) is not None
+
+    def chosen(model: Any) -> str:
+        return str(getattr(model, _snake(chooser)))
+
+    def found(model: Any) -> str:
+        if not is_set(model):
+            return f"; set {field}"
+        return f"; {chooser} is {chosen(model)}: set {chooser}: {choice}, or remove {field}"
+
+    return Rule(
+        cel=f"(self.{chooser} == '{choice}') == has(self.{field})",
+        message=f"{field} goes with {chooser} {choice}, which needs it",
+        holds=lambda model: (chosen(model) == choice) == is_set(model),
+        found=found,
+    )
+
+
 class SpecModel(BaseModel):
     """Base of all models of the resource: closed, immutable, camelCase outside and snake_case inside."""
 

@@ -75,9 +75,11 @@ def _text(path: Path) -> str:
 def _only_workflow(documents: list[Document]) -> Document:
     workflows = [document for document in documents if _field(document, "kind") == KIND]
     if not workflows:
-        raise InvalidWorkflow(
-            [Problem((), f"holds no {KIND}", f"set apiVersion: {API_VERSION} and kind: {KIND}")]
+        kinds = ", ".join(
+            dict.fromkeys(str(kind) for document in documents if (kind := _field(document, "kind")))
         )
+        told = f"holds no {KIND}" + (f", but {kinds}" if kinds else "")
+        raise InvalidWorkflow([Problem((), told, f"set apiVersion: {API_VERSION} and kind: {KIND}")])
     if len(workflows) > 1:
         names = ", ".join(str((_field(document, "metadata") or {}).get("name")) for document in workflows)
         raise InvalidWorkflow(

@@ -14,18 +14,15 @@ MANAGER = "llmworkflow"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"  # Kueue admits what carries it
 
 ANNOTATION_SPEC_HASH = f"{DOMAIN}/spec-hash"  # digest of what was rendered, to see edits by hand
-ANNOTATION_SETTINGS = (
-    f"{DOMAIN}/settings"  # digest of the settings that were rendered, to see edits of the spec
-)
-ANNOTATION_CLUSTER = (
-    f"{DOMAIN}/cluster"  # digest of what an endpoint's Ray cluster is made of, to leave it as it is
-)
+# Digest of the settings that were rendered, to see edits of the spec.
+ANNOTATION_SETTINGS = f"{DOMAIN}/settings"
+# Digest of what an endpoint's Ray cluster is made of, to leave it as it is.
+ANNOTATION_CLUSTER = f"{DOMAIN}/cluster"
 ANNOTATION_CONFIG = f"{DOMAIN}/config"  # what the jobs or engines in a pod are told
 ANNOTATION_USER = f"{DOMAIN}/requested-by"  # user of an action, vouched for by the admission policy
 ANNOTATION_NOTE = f"{DOMAIN}/note"  # why a person acted as they did, in their words
-ANNOTATION_SUSPENDED_BY = (
-    f"{DOMAIN}/suspended-by"  # user of `suspend`, which files that do not speak of it leave be
-)
+# User of `suspend`, which files that do not speak of it leave be.
+ANNOTATION_SUSPENDED_BY = f"{DOMAIN}/suspended-by"
 
 
 class Explained(StrEnum):

@@ -28,12 +28,17 @@ _FORMS: dict[str, str] = {  # what a pattern asks for
     QUANTITY_PATTERN: "must be a quantity such as 2, 500m or 16Gi",
 }
 
+
+def _entries(count: int) -> str:
+    return f"{count} {'entry' if count == 1 else 'entries'}"
+
+
 _MESSAGES: dict[str, Callable[[JsonObject], str]] = {  # by pydantic's type of error, from its context
     "greater_than": lambda context: f"must be larger than {context['gt']:g}",
     "greater_than_equal": lambda context: f"must be at least {context['ge']:g}",
     "less_than": lambda context: f"must be less than {context['lt']:g}",
     "less_than_equal": lambda context: f"must be at most {context['le']:g}",
-    "too_short": lambda context: f"needs at least {context['min_length']} entries",
+    "too_short": lambda context: "needs at least " + _entries(context["min_length"]),
     "too_long": lambda context: (
         f"takes at most {context['max_length']} entries, not {context['actual_length']}"
     ),

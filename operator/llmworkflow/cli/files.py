@@ -56,7 +56,7 @@ def validate(file: Path) -> None:
     found = read_workflow_file(file)
     found.check(local=True)
     workflow = found.workflow
-    click.echo(f"{file}: {workflow.metadata.name} is valid, {len(workflow.spec.stages)} stages")
+    click.echo(f"{file}: {workflow.metadata.name} is valid, {_stages(workflow)}")
     for field, path in absent(workflow, file.parent):
         click.echo(f"to be made before it runs: {field} = {path} is not there")
     elsewhere = found.wrong(local=False)
@@ -65,6 +65,11 @@ def validate(file: Path) -> None:
     if schedule := workflow.spec.schedule:
         coming = stamp(next_time(schedule.cron, schedule.time_zone, datetime.now(UTC)))
         click.echo(f"its jobs run again by schedule, the next time at {coming}")
+
+
+def _stages(workflow: LLMWorkflow) -> str:
+    count = len(workflow.spec.stages)
+    return f"{count} stage{'s' if count > 1 else ''}"
 
 
 @click.command()

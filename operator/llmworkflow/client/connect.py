@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "KUBECONFIG"
 DEFAULT_FILE = Path("~/.kube/config")
-_ACCOUNT = Path(
-    "/var/run/secrets/kubernetes.io/serviceaccount"
-)  # where pods find their own token and namespace
+# Where pods find their own token and namespace.
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,8 @@ class Work:
     pinned: Mapping[str, str] = field(default_factory=dict)  # digest by uri
     settings: str = ""  # digest of every setting that the child is rendered from; kept as an annotation
     replay: str | None = None  # the batch whose rows verify an endpoint
-    spec: JsonObject = field(
-        default_factory=dict
-    )  # what a promotion is made from: see `core.promotions.workflow_for`
+    # What a promotion is made from: see `core.promotions.workflow_for`.
+    spec: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,8 @@ from llmworkflow.api.spec.fine_tune import FineTune
 from llmworkflow.core.sharding import Shares, shares_of
 
 GIB = 1 << 30
-OVERHEAD = (
-    1.0 * GIB
-)  # the CUDA context, libraries' workspaces, CUDA graphs, and what lies between allocations
+# The CUDA context, libraries' workspaces, CUDA graphs, and what lies between allocations.
+OVERHEAD = 1.0 * GIB
 
 # What the accelerators of Ray's names have, as nvidia-smi says it: less than the number that they are sold by.
 MEMORY_GIB: Mapping[str, float] = {
@@ -212,9 +211,8 @@ def of_engine(
     """What each accelerator of a vLLM engine holds; `kwargs` are its own options, `adapters` number and rank."""
     tensor = int(kwargs.get("tensor_parallel_size", tensor))
     pipeline = int(kwargs.get("pipeline_parallel_size", pipeline))
-    width = _WIDTHS.get(
-        str(kwargs.get("dtype")), min(shape.width, 2.0)
-    )  # float32 is taken down to half precision
+    # float32 is taken down to half precision.
+    width = _WIDTHS.get(str(kwargs.get("dtype")), min(shape.width, 2.0))
     longest = int(kwargs.get("max_model_len") or shape.longest)
     step = max(int(kwargs.get("max_num_batched_tokens") or _STEP_TOKENS), 1)
     sequences = int(kwargs.get("max_num_seqs") or _SEQUENCES)
@@ -251,9 +249,8 @@ def of_training(shape: Shape, tune: FineTune) -> Estimate:
 
 def _weights(shape: Shape, tune: FineTune, width: float) -> dict[str, float]:
     shares = shares_of(tune)
-    trained = (
-        width * (shares.parameters + shares.gradients) + (_TRAINED - 2 * width) * shares.optimizer
-    )  # bytes of each
+    held = width * (shares.parameters + shares.gradients)
+    trained = held + (_TRAINED - 2 * width) * shares.optimizer  # bytes of each
     gathered = _gathered(shape, shares) * width
     if tune.method == "full":
         reference = shape.parameters * 4 * shares.parameters if tune.objective == "dpo" else 0

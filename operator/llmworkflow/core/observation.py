@@ -63,7 +63,6 @@ class Observed:
     input_digests: Mapping[str, str] = field(default_factory=dict)  # by uri, where the shell can see inputs
     code_digest: str = ""  # of the job code that this shell would mount
     image: str = ""  # that this shell would use by default
-    unrenderable: Mapping[str, str] = field(
-        default_factory=dict
-    )  # why, by the stage whose child has no manifests
+    # Why, by the stage whose child has no manifests.
+    unrenderable: Mapping[str, str] = field(default_factory=dict)
     user_verified: bool = False  # whether the annotation with the user of an action can be trusted

@@ -20,9 +20,8 @@ from llmworkflow.core.summary import head
 from llmworkflow.core.view import World
 
 HISTORY_KEPT = 10
-STEPS_LIMIT = (
-    1000  # of one plan, far above what 32 stages take: more means that policies contradict each other
-)
+# Of one plan, far above what 32 stages take: more means that policies contradict each other.
+STEPS_LIMIT = 1000
 
 
 class UnsettledError(Exception):

@@ -39,9 +39,8 @@ def use_storage(home: WorkflowHome, workflow: LLMWorkflow) -> None:
     os.environ |= Secrets(home.root, workflow.metadata.namespace).environment(workflow)
     os.environ[storage.CACHE_ENV] = str(home.root / "cache")
     if workflow.spec.storage.endpoint:
-        os.environ["AWS_ENDPOINT_URL"] = (
-            workflow.spec.storage.endpoint
-        )  # for what opens buckets without the jobs' code
+        # For what opens buckets without the jobs' code.
+        os.environ["AWS_ENDPOINT_URL"] = workflow.spec.storage.endpoint
 
 
 def no_work(stage: Stage) -> Work:

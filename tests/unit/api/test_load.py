@@ -58,7 +58,7 @@ WRONG_FORMS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "ray", "worker", "memory"), "32GB", 'spec.ray.worker.memory = "32GB": must be a quantity such as 2, 500m or 16Gi'),
     (("spec", "ray", "worker", "cpu"), 0.5, "spec.ray.worker.cpu = 0.5: must be text or a whole number; quote it"),
     (("spec", "ray", "accelerator", "count"), 1.5, "spec.ray.accelerator: count is a whole number, or a fraction of one accelerator"),
-    ((*SERVED,), [], "spec.stages[2].serve.models: needs at least 1 entries"),
+    ((*SERVED,), [], "spec.stages[2].serve.models: needs at least 1 entry"),
     (("apiVersion",), "v1", 'apiVersion = "v1": must be one of llmworkflow.io/v1alpha1'),
     # rules over several fields
     ((*STAGES, 0, "serve"), {"models": [{"modelId": "a"}]}, "spec.stages[0]: set exactly one of fineTune, batch, serve, prefetch; found fineTune and serve"),
@@ -67,7 +67,7 @@ WRONG_FORMS: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*STAGES, 1, "gates", 0, "min"), ..., "spec.stages[1].gates[0]: set exactly one of min, max, betterThan; found none"),
     ((*BATCH, "input", "items"), [{"a": 1}], "spec.stages[1].batch.input: set exactly one of uri, stage, items; found uri and items"),
     (("spec", "storage", "uri"), "s3://a/b", "spec.storage: set exactly one of volume, uri; found volume and uri"),
-    (("spec", "prompt", "format"), "custom", "spec.prompt: custom holds the templates of format custom, and of no other format"),
+    (("spec", "prompt", "format"), "custom", "spec.prompt: custom goes with format custom, which needs it; set custom"),
     ((*STAGES, 0, "fineTune", "workers"), {"min": 4, "max": 2}, "spec.stages[0].fineTune.workers: an elastic run needs both min and max, and min <= max"),
     ((*SERVED, 0, "replicas", "min"), 3, "spec.stages[2].serve.models[0].replicas: min must not be larger than max"),
     # lists that are maps
@@ -132,6 +132,10 @@ def test_other_kinds_are_passed_over() -> None:
     [
         ("", "holds no LLMWorkflow; set apiVersion: llmworkflow.io/v1alpha1 and kind: LLMWorkflow"),
         ("- a", "holds no LLMWorkflow; set apiVersion: llmworkflow.io/v1alpha1 and kind: LLMWorkflow"),
+        (
+            "kind: LLMWorkFlow",
+            "holds no LLMWorkflow, but LLMWorkFlow; set apiVersion: llmworkflow.io/v1alpha1 and kind: LLMWorkflow",
+        ),
         ("kind: LLMWorkflow", "line 1: apiVersion: is required; set it to llmworkflow.io/v1alpha1"),
         (
             "a: [",

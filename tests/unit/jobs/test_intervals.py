@@ -60,9 +60,8 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says() -> None:
     hits = 0
     for seed in range(100):
         groups = np.repeat(np.arange(40), 5)
-        points = generator.random(40)[groups] * generator.random(
-            200
-        )  # alike within a group; their mean is 1/4
+        # Alike within a group; their mean is 1/4.
+        points = generator.random(40)[groups] * generator.random(200)
         low, high = intervals.bootstrap(points.tolist(), groups.tolist(), seed, 0.9)
         hits += low <= 0.25 <= high
     assert 0.82 <= hits / 100 <= 0.96

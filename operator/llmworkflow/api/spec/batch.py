@@ -17,6 +17,7 @@ from llmworkflow.api.fields import (
     Text,
     at_most_one,
     exactly_one,
+    set_for,
 )
 from llmworkflow.api.spec.common import Parallelism, Placement, SecretKeySource, StageRef
 from llmworkflow.api.spec.data import BatchInput
@@ -90,7 +91,7 @@ class Evaluate(SpecModel):
     rules = (
         Rule(
             cel="!('regex' in self.metrics) || has(self.regex)",
-            message="regex is the pattern of the metric regex, which is asked for",
+            message="the metric regex needs a pattern: set regex, or remove it from metrics",
             holds=lambda evaluate: "regex" not in evaluate.metrics or evaluate.regex is not None,
         ),
     )
@@ -188,21 +189,13 @@ class Batch(SpecModel):
 
     rules = (
         at_most_one("model", "adapters"),
-        Rule(
-            cel="(self.task == 'http') == has(self.http)",
-            message="http describes the endpoint of task http, and of no other task",
-            holds=lambda batch: (batch.task == "http") == (batch.http is not None),
-        ),
+        set_for("http", "task", "http"),
         Rule(
             cel="has(self.adapters) == has(self.adapterColumn)",
             message="adapters and adapterColumn belong together: the column names the adapter of each row",
             holds=lambda batch: (batch.adapters is None) == (batch.adapter_column is None),
         ),
-        Rule(
-            cel="(self.task == 'serve') == has(self.through)",
-            message="through names the serving stage of task serve, and of no other task",
-            holds=lambda batch: (batch.task == "serve") == (batch.through is not None),
-        ),
+        set_for("through", "task", "serve"),
     )
 
     task: Result[Literal["generate", "embed", "classify", "http", "serve"]] = "generate"

@@ -14,6 +14,7 @@ from llmworkflow.api.fields import (
     SpecModel,
     Text,
     exactly_one,
+    set_for,
 )
 from llmworkflow.api.spec.common import PlacementStrategy
 from llmworkflow.api.spec.data import TrainingData
@@ -156,11 +157,7 @@ class FineTune(SpecModel):
     """Fine-tunes the base model and publishes an adapter or a model."""
 
     rules = (
-        Rule(
-            cel="(self.engine == 'llamaFactory') == has(self.config)",
-            message="config holds the YAML of engine llamaFactory, and of no other engine",
-            holds=lambda tune: (tune.engine == "llamaFactory") == (tune.config is not None),
-        ),
+        set_for("config", "engine", "llamaFactory"),
         Rule(
             cel="has(self.data) || has(self.config)",
             message="data is needed: name the training rows under data.train",

@@ -8,11 +8,11 @@ from llmworkflow.api.fields import (
     Positive,
     Quantity,
     Result,
-    Rule,
     SpecModel,
     Text,
     at_most_one,
     exactly_one,
+    set_for,
 )
 from llmworkflow.api.spec.addresses import BUCKET_SCHEMES, MODEL_SCHEMES, address_rule
 from llmworkflow.api.spec.common import SecretKeySource, SecretSource
@@ -89,13 +89,7 @@ class CustomPrompt(SpecModel):
 class Prompt(SpecModel):
     """From a data row to messages: once, for training, batch and evaluation."""
 
-    rules = (
-        Rule(
-            cel="(self.format == 'custom') == has(self.custom)",
-            message="custom holds the templates of format custom, and of no other format",
-            holds=lambda prompt: (prompt.format == "custom") == (prompt.custom is not None),
-        ),
-    )
+    rules = (set_for("custom", "format", "custom"),)
 
     format: Result[Literal["alpaca", "sharegpt", "messages", "custom"]] = "alpaca"
     """Shape of a row."""

@@ -8,9 +8,8 @@ from llmworkflow.core.clock import after
 from llmworkflow.core.policies.retry import Failure, failed
 from llmworkflow.core.view import View
 
-SERVE_LIMIT_SECONDS = (
-    3600  # until an endpoint is verified: Ray Serve gives an engine an hour to start, then tries again
-)
+# Until an endpoint is verified: Ray Serve gives an engine an hour to start, then tries again.
+SERVE_LIMIT_SECONDS = 3600
 
 _S = StageState
 
