@@ -72,9 +72,11 @@ class Api:
         """Change some fields of an object."""
         return await self._write("PATCH", resource.path(namespace, name), change, _MERGE)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
-        """Delete this very object in the foreground; False where it is not there any more."""
-        options = {"propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, policy: str = "Foreground"
+    ) -> bool:
+        """Delete this very object, by default once what it owns is gone; False where it is not there any more."""
+        options = {"propagationPolicy": policy, "preconditions": {"uid": uid}}
         try:
             await self._write("DELETE", resource.path(namespace, name), options)
         except ApiError as error:

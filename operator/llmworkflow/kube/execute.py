@@ -97,7 +97,8 @@ class Executor:
         if live is None or live["metadata"]["uid"] != action.uid or "deletionTimestamp" in live["metadata"]:
             raise AgainError(f"RayService {action.name} is not the one that was seen")
         if _makes_room(live, child):
-            await self._api.delete(RAY_SERVICE, described["namespace"], action.name, action.uid)
+            place = described["namespace"], action.name, action.uid
+            await self._api.delete(RAY_SERVICE, *place, policy=_policy(live))
             return
         stays = _same_cluster(live, child)
         await self._ensure(
@@ -116,7 +117,9 @@ class Executor:
         self._cache.put(record_of(replaced), time.monotonic())
 
     async def _delete(self, namespace: str, action: DeleteChild) -> None:
-        if not await self._api.delete(CHILDREN[action.kind], namespace, action.name, action.uid):
+        resource = CHILDREN[action.kind]
+        live = await self._api.get(resource, namespace, action.name) if resource is RAY_SERVICE else None
+        if not await self._api.delete(resource, namespace, action.name, action.uid, policy=_policy(live)):
             raise AgainError(f"{action.kind} {action.name} is gone, or another one")
         self._cache.goes(action.uid)
 
@@ -163,6 +166,16 @@ def _makes_room(live: JsonObject, child: JsonObject) -> bool:
     """Whether the service must go for its successor: KubeRay changes no cluster without a second one beside it."""
     surges = child["spec"].get("upgradeStrategy", {}).get("type") != "None"
     return not surges and _made_of(live) != _made_of(child)
+
+
+def _policy(live: JsonObject | None) -> str:
+    """How a child goes: with all it owns, but for a service whose Ray cluster keeps its state in Redis.
+
+    KubeRay removes that state by a pod that needs the token of the cluster, a Secret that the cluster owns. KubeRay keeps
+    the service until its clusters are gone in any case.
+    """
+    cluster = (live or {}).get("spec", {}).get("rayClusterConfig", {})
+    return "Background" if "gcsFaultToleranceOptions" in cluster else "Foreground"
 
 
 def _made_of(service: JsonObject) -> str | None:

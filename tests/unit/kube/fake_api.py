@@ -19,6 +19,7 @@ class FakeApi:
         self.objects: dict[tuple[str, str], Object] = {}
         self.writes: list[str] = []
         self.reads: list[str] = []
+        self.policies: list[str] = []  # of deletions
         self.away = False
         self.unknown: set[str] = set()  # what refers to something that is not known yet, by name
         self.refusal: ApiError | None = None  # of whatever is to be created
@@ -59,12 +60,15 @@ class FakeApi:
         kept = {key: value for key, value in (known | change).items() if value is not None}
         return self._write("merge", kept)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> bool:
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, uid: str, policy: str = "Foreground"
+    ) -> bool:
         known = self.objects.get((resource.kind, name))
         if known is None or known["metadata"]["uid"] != uid:
             return False
         del self.objects[resource.kind, name]
         self.writes.append(f"delete {resource.kind} {name}")
+        self.policies.append(policy)
         return True
 
     def _write(self, verb: str, manifest: Object) -> Object:

@@ -155,6 +155,17 @@ async def test_only_the_very_child_is_deleted() -> None:
     assert api.writes == [f"delete RayJob {NAME}"]
 
 
+@pytest.mark.capability("gcs")
+@pytest.mark.parametrize(("kept", "policy"), [({}, "Foreground"), ({"redisAddress": "r"}, "Background")])
+async def test_the_token_of_a_cluster_outlives_its_state_in_redis(kept: dict[str, str], policy: str) -> None:
+    live = rayservice()
+    live["spec"]["rayClusterConfig"] = {"gcsFaultToleranceOptions": kept} if kept else {}
+    api = FakeApi(live)
+    acts, _ = executor(api)
+    await acts.carry_out("team", DeleteChild("RayService", "viggo-chat", "uid-viggo-chat", "chat"), [])
+    assert (api.writes, api.policies) == (["delete RayService viggo-chat"], [policy])
+
+
 async def test_a_child_that_is_refused_is_remembered_until_it_is_made() -> None:
     api = FakeApi()
     acts, _ = executor(api)
