@@ -171,7 +171,7 @@ def workers_that_never_start(scene: Scene) -> None:
     scene.begin(chat())
     scene.until("chat", S.RUNNING)
     scene.until("chat", S.STARTING, "ImagePullFailed")
-    scene.edit(chat(pendingTimeoutSeconds=5))
+    scene.edit(chat(pendingTimeoutSeconds=30))
     assert "check ray.image" in scene.until("chat", S.FAILED, "PendingTimeoutExceeded")["message"]
 
 

@@ -171,8 +171,8 @@ def _makes_room(live: JsonObject, child: JsonObject) -> bool:
 def _policy(live: JsonObject | None) -> str:
     """How a child goes: with all it owns, but for a service whose Ray cluster keeps its state in Redis.
 
-    KubeRay removes that state by a pod that needs the token of the cluster, a Secret that the cluster owns. KubeRay keeps
-    the service until its clusters are gone in any case.
+    KubeRay removes that state by a pod that needs the token of the cluster, a Secret that the cluster owns. The service
+    stays until its clusters are gone in any case.
     """
     cluster = (live or {}).get("spec", {}).get("rayClusterConfig", {})
     return "Background" if "gcsFaultToleranceOptions" in cluster else "Foreground"
