@@ -43,9 +43,10 @@ def applications(service: JsonObject) -> list[str]:
     """Names of the applications that are to run; empty where the configuration cannot be read."""
     text = service["spec"].get("serveConfigV2") or ""
     try:
-        return [application["name"] for application in _parsed(text)["applications"]]
-    except (ValueError, KeyError, TypeError, yaml.YAMLError):
+        named = [application["name"] for application in _parsed(text)["applications"]]
+    except (ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
         return []
+    return [name for name in named if isinstance(name, str)]  # anybody may have edited it
 
 
 def _by_applications(service: JsonObject, conditions: Mapping[str, JsonObject]) -> Look:

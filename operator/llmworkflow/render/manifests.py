@@ -7,6 +7,7 @@ from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import ApplyService, CreateChild, Work
+from llmworkflow.core.policies.timeout import SERVE_LIMIT_SECONDS
 from llmworkflow.core.promotions import workflow_for
 from llmworkflow.core.revision import digest
 from llmworkflow.render import engines
@@ -87,7 +88,9 @@ def _ray_job(context: StageContext, name: str) -> JsonObject:
 
 def _ray_service(context: StageContext, name: str) -> JsonObject:
     workflow, work, settings = context.workflow, context.work, context.settings
-    pending, _ = _deadlines(context.stage, settings)
+    _, ready = _deadlines(
+        context.stage, settings
+    )  # KubeRay counts until the engines answer, not the pods alone
     surges = context.stage.serve is not None and context.stage.serve.upgrade == "surge"
     declared = serve_config(workflow, work, CONFIG_PATH, *_EVERYWHERE, settings)
     made_of = {names.ANNOTATION_CLUSTER: engines.cluster(workflow, work, settings)}
@@ -96,7 +99,7 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
     cluster["headGroupSpec"]["template"]["metadata"]["annotations"] |= made_of
     return render_template(
         "ray-service",
-        metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{pending}s"} | made_of),
+        metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{ready}s"} | made_of),
         upgrade="NewCluster" if surges else "None",
         serve_config=as_json(declared, indent=1),
         cluster=cluster,
@@ -106,7 +109,8 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
 def _deadlines(stage: Stage, settings: Settings) -> tuple[int, int]:
     """KubeRay's deadlines until the job runs, and until it ends: later than the planner's own."""
     pending = 2 * (stage.pending_timeout_seconds or 0) or settings.pending_deadline_seconds
-    running = 2 * (stage.timeout_seconds or 0) or settings.active_deadline_seconds
+    limit = stage.timeout_seconds or (SERVE_LIMIT_SECONDS if stage.serve else 0)
+    running = 2 * limit or settings.active_deadline_seconds
     return pending, pending + running
 
 

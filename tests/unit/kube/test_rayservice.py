@@ -82,6 +82,8 @@ def test_one_that_is_queued_before_kuberay_looks() -> None:
         ("applications: [", []),
         ("", []),
         ("[]", []),
+        ("applications: [{name: [a]}, {name: b}]", ["b"]),
+        ("[" * 100_000, []),
     ],
 )
 def test_names_of_applications_as_this_operator_or_a_person_writes_them(text: str, names: list[str]) -> None:

@@ -149,8 +149,14 @@ def test_upgrades(upgrade: str, strategy: str) -> None:
 
 
 def test_a_service_that_never_starts_is_given_up_at_last() -> None:
-    annotations = child_of("chat")["metadata"]["annotations"]
-    assert annotations["ray.io/initializing-timeout"] == "86400s"
+    """Later than the planner does: pods that come at once may load for as long as timeoutSeconds says."""
+
+    def seconds(**limits: int) -> str:
+        annotations = child_of("chat", stages={"chat": limits})["metadata"]["annotations"]
+        return str(annotations["ray.io/initializing-timeout"])
+
+    assert seconds() == f"{86400 + 2 * 3600}s"
+    assert seconds(timeoutSeconds=100, pendingTimeoutSeconds=10) == "220s"
 
 
 def test_a_promotion_restarts_no_pod() -> None:
