@@ -169,6 +169,8 @@ WRONG = [
     ("watchNamespaces", ["Team"], "at '/watchNamespaces/0': 'Team' does not match pattern"),
     ("image.digest", "latest", "at '/image/digest': 'latest' does not match pattern"),
     ("metrics.rules.for", "soon", "at '/metrics/rules/for': 'soon' does not match pattern"),
+    ("networkPolicy.apiServerPorts", [], "at '/networkPolicy/apiServerPorts': minItems: got 0, want 1"),
+    ("jobs.activeDeadlineSeconds", 0, "at '/jobs/activeDeadlineSeconds': minimum: got 0, want 1"),
     ("logFormat", "xml", "at '/logFormat': value must be one of 'json', 'text'"),
 ]
 

@@ -76,17 +76,14 @@ class Audit:
     async def _there(self, resource: Resource, namespace: str) -> set[tuple[str, str]]:
         """Namespaces and names of what is ours; what it was rendered to is known from then on."""
         found: set[tuple[str, str]] = set()
-        query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
+        accept = METADATA.format("List")
         with self._applied.listing() as take_over:
-            while True:
-                page = await self._api.list(resource, namespace, accept=METADATA.format("List"), **query)
+            async for page in self._api.pages(resource, namespace, PAGE, accept, labelSelector=SELECTOR):
                 for item in page["items"] or ():
                     metadata = item["metadata"]
                     found.add((metadata["namespace"], metadata["name"]))
                     take_over((resource.kind, metadata["namespace"], metadata["name"]), item)
-                query["continue"] = page["metadata"].get("continue", "")
-                if not query["continue"]:
-                    return found
+        return found
 
     def _beside(self, child: ChildRecord) -> Iterator[tuple[str, str]]:
         """Kind and name of what has to be there for as long as a child is."""

@@ -1,5 +1,6 @@
 """Children as the cache keeps them: a few words of each instead of the whole object."""
 
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from llmworkflow.kube.look import Look
 # Programs with which people edit. Who else writes to a spec is a controller that does so for a reason: KubeRay
 # fills in defaults, Kueue suspends.
 _BY_HAND = ("kubectl", "k9s", "lens", "headlamp")
+
+# As the vendors' device plugins call accelerators.
+_ACCELERATOR = re.compile(r"gpu$|/mig-|/tpu$|/gaudi$|/neuron|^gpu\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,5 +138,5 @@ def _gpus(child: JsonObject) -> Iterator[int]:
         containers = group.get("template", {}).get("spec", {}).get("containers") or [{}]
         limits = containers[0].get("resources", {}).get("limits") or {}
         for resource, amount in limits.items():
-            if resource.endswith("gpu") and str(amount).isdecimal():
+            if _ACCELERATOR.search(resource) and str(amount).isdecimal():
                 yield int(amount) * int(group.get("replicas") or 0)

@@ -49,6 +49,16 @@ class Api:
         """Objects of a namespace or of all, as the API's own list."""
         return await self._request("GET", resource.path(namespace), query=query, accept=accept)
 
+    async def pages(
+        self, resource: Resource, namespace: str, size: int, accept: str = _JSON, **query: str
+    ) -> AsyncIterator[JsonObject]:
+        """A list as several, of so many objects each; all are of the version that the last one names."""
+        query["limit"] = str(size)
+        while query.get("continue") != "":
+            page = await self.list(resource, namespace, accept, **query)
+            yield page
+            query["continue"] = page["metadata"].get("continue", "")
+
     async def create(self, manifest: JsonObject) -> JsonObject:
         """Create an object that is not there."""
         return await self._write("POST", _path(manifest, named=False), manifest)

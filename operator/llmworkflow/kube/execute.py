@@ -10,7 +10,7 @@ from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteCh
 from llmworkflow.core.observation import Refused
 from llmworkflow.kube import metrics
 from llmworkflow.kube.applied import Applied, hash_of, place_of
-from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.children import edited_by_hand, record_of
 from llmworkflow.kube.client import METADATA, Api
 from llmworkflow.kube.diagnose import of_refusal
@@ -27,14 +27,18 @@ class Executor:
         self._api = api
         self._cache = cache
         self._applied = applied
-        self._refused: dict[str, dict[str, Refused]] = {}  # by namespace and name of the child
+        self._refused: dict[Key, dict[str, Refused]] = {}  # by name of the child
 
-    def refused(self, namespace: str) -> Mapping[str, Refused]:
-        """The children of a namespace that the API server would not have, by name."""
-        return self._refused.get(namespace, {})
+    def refused(self, workflow: Key) -> Mapping[str, Refused]:
+        """The children of a workflow that the API server would not have, by name."""
+        return self._refused.get(workflow, {})
 
-    async def carry_out(self, namespace: str, action: Action, manifests: Sequence[JsonObject]) -> None:
-        """Do one action; `manifests` are what it was rendered to, the child last: none for a deletion.
+    def forget(self, workflow: Key) -> None:
+        """A workflow is gone."""
+        self._refused.pop(workflow, None)
+
+    async def carry_out(self, workflow: Key, action: Action, manifests: Sequence[JsonObject]) -> None:
+        """Do one action of a workflow; `manifests` are what it was rendered to, the child last: none for a deletion.
 
         Raises:
             AgainError: the cluster is not what the plan was made for.
@@ -43,16 +47,16 @@ class Executor:
         metrics.ACTIONS.labels(type(action).__name__).inc()
         match action:
             case CreateChild():
-                await self._make(namespace, action, manifests)
+                await self._make(workflow, action, manifests)
             case ApplyService():
                 await self._bring(action, manifests)
             case DeleteChild():
-                await self._delete(namespace, action)
+                await self._delete(workflow[0], action)
 
-    async def _make(self, namespace: str, action: CreateChild, manifests: Sequence[JsonObject]) -> None:
+    async def _make(self, workflow: Key, action: CreateChild, manifests: Sequence[JsonObject]) -> None:
         """Create a child with what it needs; that it is refused is remembered, so that people are told."""
         *companions, child = manifests
-        refused = self._refused.setdefault(namespace, {})
+        refused = self._refused.setdefault(workflow, {})
         try:
             await self._ensure(companions, fresh=action.kind == "RayJob")
             await self._create(child)
@@ -65,7 +69,7 @@ class Executor:
             raise RefusedError(str(error), is_news=now != before) from error
         refused.pop(action.name, None)
         if not refused:
-            self._refused.pop(namespace, None)
+            self.forget(workflow)
 
     async def restore(self, manifests: Sequence[JsonObject], mounted: Collection[str]) -> None:
         """Make the companions of a living child anew where they are not there: of the immutable, those it mounts."""

@@ -11,7 +11,7 @@ from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.job_code import code_digest
 from llmworkflow.kube import endpoint
-from llmworkflow.kube.cache import Cache
+from llmworkflow.kube.cache import Cache, Key
 from llmworkflow.kube.children import ChildRecord, record_of
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.evidence import Diagnoses
@@ -73,6 +73,11 @@ class Observer:
             user_verified=self._settings.user_verified,
         )
         return Sight(observed, min(again))
+
+    def forget(self, key: Key) -> None:
+        """A workflow is gone."""
+        self._reports.forget(key)
+        self._diagnoses.forget_all(key)
 
     async def _live(self, workflow: LLMWorkflow, stage: StageStatus) -> ChildRecord | None:
         """The child of a stage that the cache does not have: nothing is concluded from what was not seen."""

@@ -108,7 +108,8 @@ class Reconciler:
         live = await self._api.get(LLM_WORKFLOW, *key)
         if live is None:
             self._known.pop(key, None)
-            self._upkeep.forget(key)
+            for memory in (self._observer, self._executor, self._upkeep):
+                memory.forget(key)
             return None
         if "deletionTimestamp" in live["metadata"]:
             return _FOREVER  # what it owns goes with it
@@ -131,7 +132,7 @@ class Reconciler:
         key = (workflow.metadata.namespace, workflow.metadata.name)
         sight = await self._observer.observe(workflow, before)
         now = datetime.now(UTC)
-        observed = replace(sight.observed, refused=self._executor.refused(workflow.metadata.namespace))
+        observed = replace(sight.observed, refused=self._executor.refused(key))
         planned, manifests = self._plan(workflow, before, observed, now)
         quiet_in = await self._write(key, live, before, planned)
         self._account(workflow, planned, before, now)
@@ -159,7 +160,7 @@ class Reconciler:
         refusals = []
         for action in sorted(planned.actions, key=lambda action: isinstance(action, DeleteChild)):
             try:
-                await self._executor.carry_out(key[0], action, manifests.get(action.description, []))
+                await self._executor.carry_out(key, action, manifests.get(action.description, []))
             except RefusedError as error:
                 refusals.append(error)
             else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.report import JobReport
 from llmworkflow.kube import report
+from llmworkflow.kube.cache import Key
 from llmworkflow.kube.children import ChildRecord
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.companions import Place
@@ -20,6 +21,7 @@ class _Heard:
     """What a child's job reported when it was last asked."""
 
     uid: str
+    workflow: Key
     report: JobReport | None
     at: float
     changed: bool = False  # since
@@ -45,7 +47,7 @@ class Reports:
         runs = child.look.phase is ChildPhase.RUNNING
         known = self._heard.get(place)
         if not (runs and known and known.uid == child.uid and known.due_in):
-            known = self._heard[place] = _Heard(child.uid, None, time.monotonic())
+            known = self._heard[place] = _Heard(child.uid, child.key, None, time.monotonic())
             known.report = report.of_config_map(
                 await self._api.get(CONFIG_MAP, child.namespace, config_map), child
             )
@@ -60,6 +62,11 @@ class Reports:
             return None
         known.changed = True
         return known.due_in
+
+    def forget(self, workflow: Key) -> None:
+        """A workflow is gone, and its jobs with it."""
+        for place in [place for place, known in self._heard.items() if known.workflow == workflow]:
+            del self._heard[place]
 
     def all_changed(self) -> None:
         """Nobody watched for a time."""

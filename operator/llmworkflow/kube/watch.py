@@ -13,7 +13,7 @@ from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.names import LABEL_MANAGED_BY, MANAGER
 from llmworkflow.kube import metrics
 from llmworkflow.kube.cache import Cache, Key
-from llmworkflow.kube.children import record_of
+from llmworkflow.kube.children import ChildRecord, record_of
 from llmworkflow.kube.client import Api
 from llmworkflow.kube.errors import ApiError
 from llmworkflow.kube.resources import Resource
@@ -101,18 +101,14 @@ class ChildWatch(Watch):
     async def _list(self) -> str:
         """Take over a complete list, page by page; returns its version."""
         seen: set[str] = set()
-        query = {"labelSelector": SELECTOR, "limit": str(PAGE)}
-        while True:
-            page = await self._api.list(self._resource, self._namespace, **query)
+        version = ""
+        async for page in self._api.pages(self._resource, self._namespace, PAGE, labelSelector=SELECTOR):
+            version = str(page["metadata"]["resourceVersion"])
             for child in page["items"]:
                 seen.add(child["metadata"]["uid"])
                 self._put(child)
-            query["continue"] = page["metadata"].get("continue", "")
-            if not query["continue"]:
-                break
         for gone in self._cache.sweep(self._resource.kind, self._namespace, seen):
             self._changed(gone.key)
-        version: str = page["metadata"]["resourceVersion"]
         return version
 
     def _changes(self, version: str) -> AsyncIterator[JsonObject]:
@@ -122,11 +118,21 @@ class ChildWatch(Watch):
         if kind != "DELETED":
             self._put(item)
             return
-        record = record_of(item | {"kind": self._resource.kind})
-        if self._cache.remove(record):
+        if (record := self._read(item)) and self._cache.remove(record):
             self._changed(record.key)
 
     def _put(self, child: JsonObject) -> None:
-        record = record_of(child | {"kind": self._resource.kind})  # items of a list do not say what they are
-        if self._cache.put(record, time.monotonic()):
+        if (record := self._read(child)) and self._cache.put(record, time.monotonic()):
             self._changed(record.key)
+
+    def _read(self, child: JsonObject) -> ChildRecord | None:
+        """The record of a child; one that makes no sense does not keep the others from being seen."""
+        try:
+            return record_of(
+                child | {"kind": self._resource.kind}
+            )  # items of a list do not say what they are
+        except (AttributeError, LookupError, TypeError, ValueError):
+            metadata = child["metadata"]
+            where = f"{self._resource.kind} {metadata['namespace']}/{metadata['name']}"
+            logger.exception("%s is passed over, as it cannot be read", where)
+            return None

@@ -1,6 +1,9 @@
 """What the installation decides, below every workflow's own settings; the chart fills it in."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from llmworkflow import __version__
 from llmworkflow.api.fields import JsonObject, SpecModel
@@ -78,7 +81,7 @@ class Settings(SpecModel):
     """Close Ray clusters by a NetworkPolicy."""
     token_authentication: bool = True
     """Ray's own token authentication, with a token that KubeRay makes."""
-    pending_deadline_seconds: int = 24 * 3600
+    pending_deadline_seconds: Annotated[int, Field(ge=1)] = 24 * 3600
     """When KubeRay gives up on pods that never start: a backstop behind the stage's own timeouts."""
-    active_deadline_seconds: int = 30 * 24 * 3600
+    active_deadline_seconds: Annotated[int, Field(ge=1)] = 30 * 24 * 3600
     """When KubeRay ends a job: a backstop behind the stage's own timeouts."""

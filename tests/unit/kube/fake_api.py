@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import AsyncIterator
 from typing import Any
 
 from llmworkflow.kube.errors import ApiError
@@ -35,7 +36,19 @@ class FakeApi:
     async def list(self, resource: Resource, namespace: str, **options: str) -> Object:
         """All of a kind, whatever is selected; of metadata alone null where there is none, as it really is."""
         found = [item for (kind, _), item in self.objects.items() if kind == resource.kind]
-        return {"metadata": {}, "items": found or None if "accept" in options else found}
+        metadata = {"resourceVersion": "99"}
+        return {"metadata": metadata, "items": found or None if "accept" in options else found}
+
+    async def pages(
+        self, resource: Resource, namespace: str, size: int, accept: str = "", **query: str
+    ) -> AsyncIterator[Object]:
+        options = {"accept": accept} if accept else {}
+        found = await self.list(resource, namespace, **options)
+        items = found["items"] or []
+        for first in range(0, len(items), size):
+            yield found | {"items": items[first : first + size]}
+        if not items:
+            yield found
 
     async def create(self, manifest: Object) -> Object:
         if self.refusal:

@@ -21,6 +21,28 @@ def test_record_of_a_job() -> None:
     assert record.url is None
 
 
+@pytest.mark.parametrize(
+    ("resource", "count"),
+    [
+        ("nvidia.com/gpu", 2),
+        ("amd.com/gpu", 2),
+        ("nvidia.com/mig-1g.10gb", 2),
+        ("google.com/tpu", 2),
+        ("habana.ai/gaudi", 2),
+        ("aws.amazon.com/neuroncore", 2),
+        ("gpu.intel.com/i915", 2),
+        ("vpc.amazonaws.com/efa", 0),
+        ("hugepages-2Mi", 0),
+    ],
+)
+def test_what_counts_as_an_accelerator(resource: str, count: int) -> None:
+    child = rayjob()
+    (group,) = child["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    group["replicas"] = 1
+    group["template"]["spec"]["containers"][0]["resources"] = {"limits": {resource: "2"}}
+    assert record_of(child).gpus == count
+
+
 def test_record_of_a_service_has_its_address() -> None:
     record = record_of(rayservice(condition("Ready", "True"), activeServiceStatus=apps("RUNNING")))
     assert record.url == "http://viggo-chat-serve-svc.team.svc:8000"

@@ -106,6 +106,27 @@ async def test_workers_that_a_quota_keeps_from_being_made_are_awaited(clock: Clo
     assert (seen.phase, seen.reason) == (ChildPhase.PENDING, "QuotaExceeded")
 
 
+async def test_what_concerns_a_child_is_found_among_any_number_of_events(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "PAGE", 1)
+    others = [event("FailedMount", "no such volume", "other") for _ in range(3)]
+    mount = event("FailedMount", 'secret "key" not found')
+    scene = Scene(rayservice(), *objects("Pod", pod()), *objects("Event", *others, mount))
+    await scene.look("Starting")
+    clock.now += FIRST_SECONDS
+    assert "needs Secret key" in (await scene.look("Starting"))[0].message
+
+
+async def test_what_was_found_goes_with_the_workflow(clock: Clock) -> None:
+    scene = Scene(rayservice(), *objects("Pod", pod(waiting=PULL)))
+    await scene.look("Starting")
+    clock.now += FIRST_SECONDS
+    await scene.look("Starting")
+    scene.observer.forget(scene.record.key)
+    assert (await scene.look("Starting"))[0].reason == ""
+
+
 async def test_what_was_found_while_nothing_deployed_is_looked_at_anew(clock: Clock) -> None:
     pulled = Scene(rayservice(), *objects("Pod", pod(waiting=PULL)))
     await pulled.look("Starting")

@@ -62,6 +62,15 @@ async def test_what_a_job_writes_is_read_after_a_minute(clock: list[float]) -> N
     assert await percent(found) == 2
 
 
+async def test_reports_go_with_their_workflow(clock: list[float]) -> None:
+    found = Reports(FakeApi(config_map(1)))  # type: ignore[arg-type]
+    await percent(found)
+    found.forget(("team", "another"))
+    assert found.changed(PLACE) is not None
+    found.forget(job().key)
+    assert found.changed(PLACE) is None
+
+
 async def test_first_words_of_a_job_are_heard_at_once(clock: list[float]) -> None:
     api = FakeApi()
     found = Reports(api)  # type: ignore[arg-type]
