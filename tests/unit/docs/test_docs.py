@@ -12,12 +12,24 @@ import yaml
 from jsonschema import Draft202012Validator
 from tests.pods.commands import APPLY, INSTALL, UNINSTALL, UPGRADE
 
+from llmworkflow.api.fields import fields_of
 from llmworkflow.api.load import load_valid_workflow
+from llmworkflow.api.parse import parse_workflow
+from llmworkflow.api.problems import InvalidWorkflow
+from llmworkflow.api.spec.stage import Stage
+from llmworkflow.api.spec.workflow import API_VERSION, KIND, WorkflowSpec
 from llmworkflow.cli.main import COMMANDS, main
 
 from .documents import DOCUMENTS, ROOT, anchors, commands, fences, links
 
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+VALUES = json.loads((ROOT / "charts/llmworkflow/values.schema.json").read_text())
+# What a workflow has at least.
+SPEC: dict[str, Any] = {
+    "model": {"source": "volume:x"},
+    "storage": {"volume": {"claimName": "x"}},
+    "stages": [{"name": "x", "batch": {"input": {"uri": "volume:x"}}}],
+}
 SHELL_TOOLS = {"helm", "kubectl", "pytest", "python"}
 
 
@@ -89,8 +101,39 @@ def test_workflows_are_valid(name: str) -> None:
             load_valid_workflow(block, local=False)
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_parts_of_workflows_have_fields_that_exist(name: str) -> None:
+    for block in fences(name, "yaml"):
+        content = yaml.safe_load(block)
+        if "apiVersion" in content:
+            continue
+        if "jobs" in content:
+            Draft202012Validator(VALUES).validate(content)
+        else:
+            assert problems_of(spec_with(content)) == []
+
+
+def problems_of(spec: dict[str, Any]) -> list[str]:
+    """What is wrong with a part of a workflow, which may leave out what it is not about."""
+    try:
+        parse_workflow({"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "x"}, "spec": spec})
+    except InvalidWorkflow as error:
+        return [told for told in map(str, error.problems) if not re.search("is (required;|needed:)", told)]
+    return []
+
+
+def spec_with(part: Any) -> dict[str, Any]:
+    """The spec of a workflow that has a part somewhere: stages, fields of the spec, of a stage or of its batch."""
+    if isinstance(part, list):
+        return SPEC | {"stages": part}
+    if part.keys() <= dict(fields_of(WorkflowSpec)).keys():
+        return SPEC | part
+    if not part.keys() <= dict(fields_of(Stage)).keys():
+        part = {"batch": {"input": {"uri": "volume:x"}} | part}
+    return SPEC | {"stages": [{"name": "x"} | part]}
+
+
 def test_values_that_documents_set_are_the_charts() -> None:
-    schema = json.loads((ROOT / "charts/llmworkflow/values.schema.json").read_text())
     found = [word for name in DOCUMENTS for words in commands(name) if words[0] == "helm" for word in words]
     settings = [word for word in found if re.match(r"[a-z][A-Za-z.]*=", word)]
     assert settings
@@ -99,4 +142,4 @@ def test_values_that_documents_set_are_the_charts() -> None:
         values: Any = value
         for key in reversed(path.split(".")):
             values = {key: values}
-        Draft202012Validator(schema).validate(values)
+        Draft202012Validator(VALUES).validate(values)
