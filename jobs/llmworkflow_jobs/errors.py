@@ -13,14 +13,18 @@ class JobError(Exception):
     """A job cannot go on, for a reason that a person or the operator can act upon.
 
     `reason` is CamelCase and stable; `message` names the object, the field, the value and the remedy;
-    `retryable` tells the operator whether another attempt may end differently.
+    `retryable` tells the operator whether another attempt may end differently, and `artifact` the address of what an
+    earlier stage has to make again before that.
     """
 
-    def __init__(self, reason: str, message: str, retryable: bool = False) -> None:
-        super().__init__(reason, message, retryable)
+    def __init__(
+        self, reason: str, message: str, retryable: bool = False, artifact: str | None = None
+    ) -> None:
+        super().__init__(reason, message, retryable, artifact)
         self.reason = reason
         self.message = message
         self.retryable = retryable
+        self.artifact = artifact
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"

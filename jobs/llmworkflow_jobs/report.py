@@ -153,7 +153,12 @@ class Report:
 
     def fail(self, error: JobError) -> None:
         """End with failure."""
-        cause = {"reason": error.reason, "message": _short(error.message), "retryable": error.retryable}
+        cause = {
+            "reason": error.reason,
+            "message": _short(error.message),
+            "retryable": error.retryable,
+            "artifact": error.artifact,
+        }
         self._write(state="Failed", error=cause)
 
     def _write(self, **changes: Any) -> None:

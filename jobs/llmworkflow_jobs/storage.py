@@ -264,9 +264,8 @@ def read_whole(artifact: Mapping[str, str], config: JobConfig) -> dict[str, Any]
 
 
 def _missing(artifact: Mapping[str, str], problem: str) -> JobError:
-    return JobError(
-        "ArtifactMissing", f"{artifact['uri']}: {problem}; the stage that made it has to run again"
-    )
+    message = f"{artifact['uri']}: {problem}; the stage that made it has to run again"
+    return JobError("ArtifactMissing", message, artifact=artifact["uri"])
 
 
 def _inside_volume(uri: str, config: JobConfig) -> str:

@@ -22,7 +22,7 @@ def training_only(demo_workflow: Workflow, request: pytest.FixtureRequest) -> Wo
     workflow = deepcopy(demo_workflow)
     workflow["metadata"]["name"] = request.node.originalname.replace("_", "-")[5:40].rstrip("-")
     tune = stage_of(workflow, "tune")
-    tune["fineTune"]["training"] |= {"numTrainEpochs": 8, "saveSteps": SAVE_STEPS, "loggingSteps": 2}
+    tune["fineTune"]["training"] |= {"numTrainEpochs": 4, "saveSteps": SAVE_STEPS, "loggingSteps": 2}
     workflow["spec"]["stages"] = [tune]
     return workflow
 
@@ -59,7 +59,7 @@ def test_a_killed_command_resumes(command: Command, training_only: Workflow) -> 
     tune = command.stages(name)["tune"]
     assert tune["attempt"] == 2
     assert tune["metrics"]["resumedFromStep"]["value"] >= 2 * SAVE_STEPS
-    assert tune["metrics"]["steps"]["value"] == 8 * math.ceil(1000 / 32)
+    assert tune["metrics"]["steps"]["value"] == 4 * math.ceil(1000 / 32)
     assert command.processes(name) == []
 
 

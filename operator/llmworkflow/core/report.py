@@ -18,6 +18,8 @@ class JobError(BaseModel):
     reason: str
     message: str
     retryable: bool = False
+    artifact: str | None = None
+    """Address of what an earlier stage made and is gone."""
 
 
 class ReportedVerification(BaseModel):

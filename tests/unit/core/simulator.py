@@ -136,12 +136,10 @@ class SimulatedCluster:
         content = {"metrics": score(0.9) if metrics is None else metrics, "artifact": made, **content}
         self.tell(stage, state="Succeeded", **content)
 
-    def fail(
-        self, stage: str, reason: str = "InternalError", message: str = "", *, retryable: bool = True
-    ) -> None:
+    def fail(self, stage: str, reason: str = "InternalError", message: str = "", **told: Any) -> None:
         """Let a job end badly and say so."""
         self.see(stage, phase=ChildPhase.FAILED)
-        error = {"reason": reason, "message": message or f"{stage} went wrong", "retryable": retryable}
+        error = {"reason": reason, "message": message or f"{stage} went wrong", "retryable": True, **told}
         self.tell(stage, state="Failed", error=error)
 
     def verify(self, stage: str = "chat", *, passed: bool = True) -> None:
@@ -155,8 +153,7 @@ class SimulatedCluster:
         """Let a job not find what another stage made for it."""
         made = self.works[self.child(reader).name].inputs[maker].artifact
         assert made is not None
-        message = f"{made.uri}: manifest.json is not there; the stage that made it has to run again"
-        self.fail(reader, "ArtifactMissing", message, retryable=False)
+        self.fail(reader, "ArtifactMissing", "manifest.json is not there", retryable=False, artifact=made.uri)
 
     def delete_by_hand(self, stage: str) -> None:
         del self.children[self.child(stage).name]

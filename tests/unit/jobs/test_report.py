@@ -53,11 +53,12 @@ SCHEMA = {
         "error": {
             "type": ["object", "null"],
             "additionalProperties": False,
-            "required": ["reason", "message", "retryable"],
+            "required": ["reason", "message", "retryable", "artifact"],
             "properties": {
                 "reason": {"type": "string", "pattern": "^[A-Z][A-Za-z]+$"},
                 "message": {"type": "string", "maxLength": 1024},
                 "retryable": {"type": "boolean"},
+                "artifact": {"type": ["string", "null"]},
             },
         },
     },

@@ -121,7 +121,7 @@ def test_damaged_artifact_is_missing(fine_tune: Config, damage: Callable[[Path],
     damage(folder)
     with pytest.raises(JobError, match=message) as caught:
         storage.read_whole(artifact, config)
-    assert caught.value.reason == "ArtifactMissing"
+    assert (caught.value.reason, caught.value.artifact) == ("ArtifactMissing", artifact["uri"])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

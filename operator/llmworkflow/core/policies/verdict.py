@@ -1,6 +1,5 @@
 """How a job came out. Its own report decides wherever there is one; KubeRay's word counts only without it."""
 
-from collections.abc import Sequence
 from itertools import islice
 
 from llmworkflow.api.names import Reason
@@ -116,12 +115,6 @@ def _reported(view: View, report: JobReport) -> Failure:
     makers = [view.world.stages[name] for name in references(view.stage)]
     if not makers:  # what is gone is the stage's own, which nobody makes again
         return Failure(error.reason, error.message, error.retryable)
-    return Failure(error.reason, error.message, retryable=True, misses=_missed(error.message, makers))
-
-
-def _missed(message: str, makers: Sequence[StageStatus]) -> list[str]:
-    """The artifact that the message begins with; all that the job reads where it names none."""
-    uri, found, _ = message.partition(": ")
-    if found and "://" in uri:
-        return [uri]
-    return [maker.artifact.uri for maker in makers if maker.artifact]
+    # All that the job reads, where it names none.
+    misses = [error.artifact] if error.artifact else [made.artifact.uri for made in makers if made.artifact]
+    return Failure(error.reason, error.message, retryable=True, misses=misses)
