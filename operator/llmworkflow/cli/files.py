@@ -15,7 +15,7 @@ from llmworkflow.cli.errors import BAD_INPUT, DONE, ends_well
 from llmworkflow.cli.forecast import forecast
 from llmworkflow.cli.memory import examine
 from llmworkflow.cli.options import on_target
-from llmworkflow.cli.run import read_workflow
+from llmworkflow.cli.run import read_workflow, tell_absent
 from llmworkflow.cli.view import columns, show
 from llmworkflow.client.apply import apply
 from llmworkflow.client.cluster import Cluster
@@ -25,7 +25,6 @@ from llmworkflow.client.workflow import Target
 from llmworkflow.core.clock import stamp
 from llmworkflow.job_code import job_code
 from llmworkflow.local.home import WorkflowHome, default_root
-from llmworkflow.local.paths import absent
 from llmworkflow.render.first_run import render_all
 from llmworkflow.render.settings import Settings
 
@@ -57,8 +56,7 @@ def validate(file: Path) -> None:
     found.check(local=True)
     workflow = found.workflow
     click.echo(f"{file}: {workflow.metadata.name} is valid, {_stages(workflow)}")
-    for field, path in absent(workflow, file.parent):
-        click.echo(f"to be made before it runs: {field} = {path} is not there")
+    tell_absent(workflow, file.parent)
     elsewhere = found.wrong(local=False)
     for line in elsewhere.lines() if elsewhere else ():
         click.echo(f"on one machine only: {line}")
@@ -91,7 +89,8 @@ def plan(target: Target, file: Path) -> None:
     And the GPUs and their memory that it takes. On a cluster its API server checks the file, too.
     """
     workflow, status = _on_cluster(target, file) if isinstance(target, Cluster) else _on_machine(target, file)
-    memory = examine(workflow, local=not isinstance(target, Cluster))
+    local = not isinstance(target, Cluster)
+    memory = examine(workflow, local)
     table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS", "MEMORY")
     for step in forecast(workflow, status):
         gpus = f"{step.gpus:g}" if step.gpus else "-"
@@ -99,6 +98,8 @@ def plan(target: Target, file: Path) -> None:
     show(table)
     for line in memory.notes():
         click.echo(line)
+    if local:
+        tell_absent(workflow, file.parent)
 
 
 def _on_cluster(cluster: Cluster, file: Path) -> tuple[LLMWorkflow, LLMWorkflowStatus]:

@@ -22,7 +22,7 @@ from llmworkflow.cli.view import View
 from llmworkflow.client.target import local_flag
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
-from llmworkflow.local.paths import with_absolute_paths
+from llmworkflow.local.paths import absent, with_absolute_paths
 from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
@@ -50,6 +50,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
     if detach and str(file) == STANDARD_INPUT:
         raise click.UsageError("what runs in the background reads the file again: name one")
     workflow = read_workflow(file)
+    tell_absent(workflow, file.parent)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     console = Console()
     # A missing one stops nothing that runs.
@@ -99,6 +100,12 @@ def read_workflow(file: Path) -> LLMWorkflow:
         OSError: the file cannot be read.
     """
     return with_absolute_paths(load_valid_workflow(file, local=True), file.resolve().parent)
+
+
+def tell_absent(workflow: LLMWorkflow, folder: Path) -> None:
+    """Name what a workflow of a folder reads on this machine and is not there; an earlier stage may yet make it."""
+    for field, path in absent(workflow, folder):
+        click.echo(f"to be made before it runs: {field} = {path} is not there")
 
 
 def run_here(

@@ -134,7 +134,9 @@ def test_a_model_in_a_folder(plan: Plan, tmp_path: Path) -> None:
     assert plan("./model")[1].endswith("28.6 of 22.5 GiB")
     put(tmp_path / "odd", {"model_type": "mamba"})
     assert "the config.json of a model mamba lacks num_attention_heads" in plan("./odd")[-1]
-    assert plan("./nowhere")[-1].endswith("nowhere: it has no config.json")
+    unknown, absent = plan("./nowhere")[-2:]
+    assert unknown.endswith("nowhere: it has no config.json")
+    assert absent.endswith("nowhere is not there")
 
 
 def test_engines_with_other_shares_are_not_estimated(plan: Plan, tmp_path: Path) -> None:
