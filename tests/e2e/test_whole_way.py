@@ -91,7 +91,7 @@ def test_only_the_gate_is_judged_anew(
 ) -> None:
     before, engine = command.stages(NAME), engine_of(command)
     edited = deepcopy(demo_workflow)
-    stage_of(edited, "score")["gates"][0]["min"] = 1.01
+    stage_of(edited, "score")["gates"] = [{"metric": "exactMatch", "max": 0.5}]
 
     assert command.run(edited).returncode == 1
 

@@ -24,6 +24,7 @@ async def login(**known: Any) -> kopf.AiohttpSession:
         proxy=found.proxy_url,
         trust_env=found.trust_env,
         middlewares=[metadata_alone],
+        response_class=ListResponse,
     )
     return kopf.AiohttpSession(
         server=found.server,
@@ -37,7 +38,17 @@ async def login(**known: Any) -> kopf.AiohttpSession:
 async def metadata_alone(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Ask for no content where workflows are watched. A list comes whole: Kopf takes no empty one of metadata."""
-    if request.url.path.endswith(f"/{PLURAL}") and "watch" in request.url.query:
-        request.headers["Accept"] = METADATA.format("")
+    """Ask for no content where workflows are listed and watched."""
+    if request.url.path.endswith(f"/{PLURAL}"):
+        request.headers["Accept"] = METADATA.format("" if "watch" in request.url.query else "List")
     return await handler(request)
+
+
+class ListResponse(aiohttp.ClientResponse):
+    """An answer whose items are a list: of metadata alone the API server says null where there are none."""
+
+    async def json(self, **options: Any) -> Any:
+        content = await super().json(**options)
+        if isinstance(content, dict) and content.get("items", ()) is None:
+            content["items"] = []
+        return content
