@@ -120,7 +120,7 @@ class Reason(Explained):
 
 
 class PendingReason(Explained):
-    """Why pods of a child are not there; a stage that starts, or whose endpoint lost its pods, carries them."""
+    """Why pods of a child are not there; a stage that starts, is upgraded, or lost its pods carries them."""
 
     NO_ACCELERATOR = "AcceleratorUnavailable", "No node has the accelerators that a pod needs."
     ACCELERATORS_IN_USE = "AcceleratorsInUse", "The accelerators are there, and others use them."

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llmworkflow.api.names import PendingReason
 from llmworkflow.api.status import StageState, StageStatus
 
 MESSAGE_LIMIT = 1024  # of a message, so that a status stays small
@@ -118,6 +119,11 @@ def move(
 def explain(status: StageStatus, reason: str, message: str = "", **changes: Any) -> StageStatus:
     """The stage where it is, with what there is to say about it now."""
     return status.model_copy(update={"reason": str(reason), "message": clip(message), **changes})
+
+
+def awaits_pods(status: StageStatus) -> bool:
+    """Whether the stage tells why pods of its child are not there."""
+    return status.reason in set(PendingReason)
 
 
 def clip(message: str) -> str:

@@ -24,6 +24,7 @@ LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
 
 _P = ChildPhase
 _COMING_UP = (StageState.QUEUED, StageState.STARTING, StageState.RUNNING, StageState.CHECKING)
+_UPGRADING = StageState.UPGRADING
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ class Observer:
         if stage is None or record.owner_uid != workflow.metadata.uid or record.terminating:
             return seen, float("inf")
         phase = record.look.phase
-        comes_up = record.kind == "RayService" and phase is _P.RUNNING and stage.state in _COMING_UP
-        if phase is _P.PENDING or comes_up:
-            return await self._diagnosed(record, seen)
+        comes_up = record.kind == "RayService" and stage.state in (*_COMING_UP, _UPGRADING)
+        if phase is _P.PENDING or (comes_up and phase is _P.RUNNING):
+            return await self._diagnosed(record, seen, stage)
         self._diagnoses.forget(record.uid)
         if record.kind == "RayService":
             return await self._service(record, seen, stage)
@@ -110,13 +111,18 @@ class Observer:
             return replace(seen, report=found), again
         return seen, float("inf")
 
-    async def _diagnosed(self, record: ChildRecord, seen: ChildSeen) -> tuple[ChildSeen, float]:
-        """What pods are awaited for; a service deploys its applications while its workers are still pending."""
+    async def _diagnosed(
+        self, record: ChildRecord, seen: ChildSeen, stage: StageStatus
+    ) -> tuple[ChildSeen, float]:
+        """What pods are awaited for; a service deploys its applications while its workers are still pending.
+
+        One that is upgraded serves while those of its next cluster are.
+        """
         diagnosis, again = await self._diagnoses.of(record)
         if diagnosis is None:
             return seen, again
-        told = replace(seen, phase=_P.PENDING, reason=diagnosis.reason.value, message=diagnosis.message)
-        return told, again
+        phase = seen.phase if stage.state is _UPGRADING else _P.PENDING
+        return replace(seen, phase=phase, reason=diagnosis.reason.value, message=diagnosis.message), again
 
     async def _service(
         self, record: ChildRecord, seen: ChildSeen, stage: StageStatus

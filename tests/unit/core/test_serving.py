@@ -186,6 +186,25 @@ def test_what_was_said_of_the_predecessor_does_not_count_for_the_successor() -> 
     assert cluster.stage("chat").reason == "VerifyingEndpoint"
 
 
+def test_what_the_pods_of_a_successor_wait_for_is_told_until_they_are_there() -> None:
+    cluster = upgraded(serving())
+    full = {"reason": "AcceleratorsInUse", "message": "pod p needs 1 nvidia.com/gpu"}
+    cluster.see("chat", phase=ChildPhase.RUNNING, **full)
+    cluster.settle()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason, chat.message) == ("Upgrading", *full.values())
+    assert conditions(cluster)["Available"] == "True"
+    cluster.see("chat", phase=ChildPhase.RUNNING, reason="", message="")
+    cluster.settle()
+    assert (cluster.stage("chat").reason, cluster.stage("chat").message) == ("SuccessorStarting", "")
+    cluster.see("chat", phase=ChildPhase.RUNNING, **full)
+    cluster.settle()
+    cluster.wait(3600)
+    cluster.settle()
+    assert cluster.stage("chat").refused is not None
+    assert "ran for 3600 s (pod p needs 1 nvidia.com/gpu)" in cluster.stage("chat").refused.message
+
+
 def test_a_successor_that_answers_otherwise_is_taken_back() -> None:
     cluster = upgraded(serving())
     first = cluster.status.serving

@@ -136,7 +136,15 @@ async def test_what_was_found_while_nothing_deployed_is_looked_at_anew(clock: Cl
     assert (await pulled.look("Starting"))[0].phase is ChildPhase.RUNNING
 
 
-@pytest.mark.parametrize("state", ["Serving", "Upgrading", "Degraded"])
+async def test_what_a_successor_waits_for_is_told_while_its_predecessor_serves(clock: Clock) -> None:
+    scene = Scene(REPLACED, *objects("Pod", running("old"), pod(FULL)), *objects("Node", node(4)))
+    await scene.look("Upgrading")
+    clock.now += FIRST_SECONDS
+    seen, _ = await scene.look("Upgrading")
+    assert (seen.phase, seen.reason) == (ChildPhase.RUNNING, "AcceleratorsInUse")
+
+
+@pytest.mark.parametrize("state", ["Serving", "Degraded"])
 async def test_what_serves_is_asked_nothing(clock: Clock, state: str) -> None:
     scene = Scene(REPLACED, *objects("Pod", pod(FULL)), *objects("Node", node(4)))
     for _ in range(2):

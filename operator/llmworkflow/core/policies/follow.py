@@ -7,7 +7,7 @@ from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
 from llmworkflow.core.clock import elapsed
 from llmworkflow.core.observation import ChildPhase, ChildSeen
-from llmworkflow.core.states import explain, move
+from llmworkflow.core.states import awaits_pods, explain, move
 from llmworkflow.core.view import View, keeps_child
 
 _S, _P = StageState, ChildPhase
@@ -50,10 +50,19 @@ def follow(view: View) -> StageStatus | None:
     if step := _NEXT.get((status.state, seen.phase)):
         state, reason = step
         return move(status, state, reason, _message(view, seen), **_clocks(view, state))
+    return _waiting(status, seen)
+
+
+def _waiting(status: StageStatus, seen: ChildSeen) -> StageStatus | None:
+    """Say what pods wait for where they are awaited, or no more."""
     if status.state is _S.STARTING and seen.phase is _P.PENDING:
-        return explain(status, seen.reason or Reason.PENDING, _message(view, seen))
+        return explain(status, seen.reason or Reason.PENDING, seen.message)
     if status.state is _S.DEGRADED and seen.phase is _P.PENDING and seen.message:
         return explain(status, seen.reason or Reason.UNHEALTHY, seen.message)
+    if status.state is _S.UPGRADING and seen.phase is _P.RUNNING:
+        if seen.reason:
+            return explain(status, seen.reason, seen.message)
+        return explain(status, Reason.UPGRADING) if awaits_pods(status) else None
     return None
 
 

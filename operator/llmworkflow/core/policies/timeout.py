@@ -6,6 +6,7 @@ from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
 from llmworkflow.core.clock import after
 from llmworkflow.core.policies.retry import Failure, failed
+from llmworkflow.core.states import awaits_pods
 from llmworkflow.core.view import View
 
 # Until an endpoint is verified: Ray Serve gives an engine an hour to start, then tries again.
@@ -30,9 +31,11 @@ def late(view: View) -> StageStatus | None:
 
 def exceeded(view: View) -> Failure:
     """The failure of an attempt that worked for too long."""
+    status = view.status
+    diagnosis = f" ({status.message})" if awaits_pods(status) else ""
     return Failure(
         Reason.TIMEOUT,
-        f"attempt {view.status.attempt} ran for {_limit(view)} s; raise timeoutSeconds of stage "
+        f"attempt {status.attempt} ran for {_limit(view)} s{diagnosis}; raise timeoutSeconds of stage "
         f"{view.stage.name} if it needs more",
     )
 
