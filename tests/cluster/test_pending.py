@@ -15,6 +15,7 @@ from .job_journeys import runs, tune
 from .journeys import Journey, Played, play, selected, shows
 from .scene import SECONDS, Scene, eventually
 from .scripts import NEVER_ENDS
+from .service_journeys import chat, served
 from .supplies import claim, secret
 
 TROUBLES: list[Journey] = []
@@ -86,6 +87,19 @@ def gpus_that_others_use(scene: Scene) -> None:
     )  # fmt: skip
     scene.ask("cancel", "first")
     scene.until("second", S.SUCCEEDED)
+
+
+@shows(TROUBLES)
+def successor_without_a_gpu(scene: Scene) -> None:
+    served(scene)
+    scene.edit(chat(length=8192), ray=accelerator("NVIDIA-B200"))
+    scene.tells(
+        "chat", S.UPGRADING, "AcceleratorUnavailable",
+        "needs 1 nvidia.com/gpu and no node with nvidia.com/gpu.product=NVIDIA-B200 has any",
+    )  # fmt: skip
+    assert scene.workflow["status"]["serving"], "its predecessor serves"
+    scene.edit(chat(length=8192), ray=L4)
+    scene.until("chat", S.SERVING)
 
 
 @shows(TROUBLES)
