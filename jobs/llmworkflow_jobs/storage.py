@@ -76,6 +76,11 @@ def _bucket(scheme: str, name: str, options: str, endpoint: str | None) -> fs.Fi
     return fs.S3FileSystem(endpoint_override=endpoint)
 
 
+def forget_buckets() -> None:
+    """Ask for credentials anew: the environment has others."""
+    _bucket.cache_clear()
+
+
 def is_remote(uri: str) -> bool:
     """Whether it is the address of a bucket, of whose files every machine needs a copy."""
     return urlsplit(uri).scheme in _BUCKETS

@@ -81,7 +81,7 @@ def _only_workflow(documents: list[Document]) -> Document:
         told = f"holds no {KIND}" + (f", but {kinds}" if kinds else "")
         raise InvalidWorkflow([Problem((), told, f"set apiVersion: {API_VERSION} and kind: {KIND}")])
     if len(workflows) > 1:
-        names = ", ".join(str((_field(document, "metadata") or {}).get("name")) for document in workflows)
+        names = ", ".join(map(_name, workflows))
         raise InvalidWorkflow(
             [Problem((), f"holds several workflows ({names})", "give each a file of its own")]
         )
@@ -93,6 +93,11 @@ def _only_workflow(documents: list[Document]) -> Document:
 
 def _field(document: Document, name: str) -> Any:
     return document.value.get(name) if isinstance(document.value, dict) else None
+
+
+def _name(document: Document) -> str:
+    metadata = _field(document, "metadata")
+    return str(metadata.get("name")) if isinstance(metadata, dict) else "without a name"
 
 
 def _with_lines(problems: list[Problem], document: Document) -> list[Problem]:

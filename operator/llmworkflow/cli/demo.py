@@ -14,14 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from llmworkflow.api.checks.addresses import is_path
+from llmworkflow.api.load import load_workflow
 from llmworkflow.api.status import LLMWorkflowStatus, Metric
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.options import PORT
 from llmworkflow.cli.outcome import Outcome, outcome
 from llmworkflow.cli.run import DEFAULT_PORT, conclude, drive, read_workflow
 from llmworkflow.cli.view import View
 from llmworkflow.client.endpoint import Endpoint
 from llmworkflow.demo import grammar, own_data
+from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
@@ -48,7 +52,9 @@ REAL_MODEL_TRAINING = {
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Rows of your own: jsonl with instruction, output and, where there is one, input.",
 )
-@click.option("--port", default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1.")
+@click.option(
+    "--port", type=PORT, default=DEFAULT_PORT, show_default=True, help="Port of the endpoint on 127.0.0.1."
+)
 @click.option(
     "--volume",
     type=click.Path(file_okay=False, path_type=Path),
@@ -61,6 +67,7 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
     Without options it makes synthetic data and, once, a tiny base model, and needs no network.
     """
     console = Console()
+    model = _found(model) if model else None
     text = resources.files("llmworkflow.demo").joinpath("workflow.yaml").read_text()
     if volume:
         fill(volume, data, model, console)
@@ -68,13 +75,28 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
             told = f"{_count(volume / TEST_ROWS)} rows are for scores: let evaluate.minRows ask for no more"
             console.print(told, highlight=False)
         return 0
-    claim = yaml.safe_load(text)["spec"]["storage"]["volume"]["claimName"]
-    volume = default_root() / "volumes" / claim
+    workflow = load_workflow(text)
+    home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
+    if home.driver():
+        raise LocalError("the demo runs already: `llmworkflow stop demo` ends it")
+    assert workflow.spec.storage.volume, "the demo's file has one"
+    volume = home.volume(workflow.spec.storage.volume.claim_name)
     fill(volume, data, model, console)
     file = default_root() / "demo.yaml"  # where a person can read, change and run it
     file.write_text(fitted(text, model, rows=_count(volume / TEST_ROWS)))
     console.print(f"The workflow is in [bold]{file}[/bold]\n", highlight=False)
     return _run(file, port, volume / TEST_ROWS, console)
+
+
+def _found(model: str) -> str:
+    """Where a model is: a folder is one of the user's own, who did not mean the folder of the demo's file."""
+    if not is_path(model):
+        return model
+    folder = Path(model).resolve()
+    if not folder.is_dir():
+        told = f"there is no folder {folder}; a model of the hub is hf://{model}"
+        raise click.BadParameter(told, param_hint="--model")
+    return str(folder)
 
 
 def fill(volume: Path, data: Path | None, model: str | None, console: Console) -> None:

@@ -5,8 +5,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.errors import DONE, FAILED, ends_well
 from llmworkflow.client.machine import Machine
+from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 
 
@@ -15,15 +16,21 @@ from llmworkflow.local.home import WorkflowHome
 @click.option("-n", "--namespace", help="Namespace; all when neither this nor NAME is given.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @ends_well
-def gc(name: str | None, namespace: str | None, dry_run: bool) -> None:
+def gc(name: str | None, namespace: str | None, dry_run: bool) -> int:
     """Remove what workflows of this machine need no more.
 
     From the storage of workflow NAME, else of all of the namespace, else of all. Of each stage the newest
     spec.storage.retention.keepRevisions stay, and what serves, served last, runs, or is an input of what stays.
     """
     console, machine = Console(), Machine(namespace)
-    for workflow in [machine.workflow(name)] if name else machine.workflows():
-        _collect(workflow.home, dry_run, console)
+    failed = False
+    for workflow in machine.workflows() if name is None else [machine.workflow(name)]:
+        try:
+            _collect(workflow.home, dry_run, console)
+        except LocalError as error:  # of one, which is no reason to leave the others
+            click.echo(f"error: {workflow.namespace}/{workflow.name}: {error}", err=True)
+            failed = True
+    return FAILED if failed else DONE
 
 
 def _collect(home: WorkflowHome, dry_run: bool, console: Console) -> None:

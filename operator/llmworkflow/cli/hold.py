@@ -3,7 +3,7 @@
 import click
 
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import on_target, only
+from llmworkflow.cli.options import in_namespace, on_target, only
 from llmworkflow.client.workflow import Target
 
 
@@ -18,7 +18,8 @@ def suspend(target: Target, name: str | None) -> None:
     """
     workflow = only(target, name)
     workflow.suspend()
-    click.echo(f"{workflow.name} is suspended; `llmworkflow resume {workflow.name}` goes on")
+    where = f"{workflow.name}{in_namespace(workflow.namespace)}"
+    click.echo(f"{workflow.name} is suspended; `llmworkflow resume {where}` goes on")
 
 
 @click.command()

@@ -8,11 +8,12 @@ import click
 from rich.table import Table
 
 from llmworkflow.api.yaml_writer import to_yaml
-from llmworkflow.cli.errors import ends_well
+from llmworkflow.cli.errors import DONE, FAILED, ends_well
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.view import age, columns, show
 from llmworkflow.client.workflow import Target
 from llmworkflow.core.registry import TunedModel
+from llmworkflow.local.errors import LocalError
 
 
 @click.command()
@@ -26,13 +27,18 @@ from llmworkflow.core.registry import TunedModel
 )
 @ends_well
 @on_target
-def models(target: Target, name: str | None, everywhere: bool, output: str | None) -> None:
+def models(target: Target, name: str | None, everywhere: bool, output: str | None) -> int:
     """List the models that workflows made, and which of them serve.
 
     On this machine they are those on the storage, on a cluster those that the status of the workflow knows of.
     """
-    workflows = [target.workflow(name)] if name else target.workflows(everywhere)
-    found = [model for workflow in workflows for model in workflow.models()]
+    found, failed = list[TunedModel](), False
+    for workflow in target.workflows(everywhere) if name is None else [target.workflow(name)]:
+        try:
+            found += workflow.models()
+        except LocalError as error:  # of one, which is no reason to leave the others
+            click.echo(f"error: {workflow.namespace}/{workflow.name}: {error}", err=True)
+            failed = True
     if output in ("json", "yaml"):
         content = [model.dump() for model in found]
         click.echo(json.dumps(content, indent=2) if output == "json" else to_yaml(content).rstrip("\n"))
@@ -40,6 +46,7 @@ def models(target: Target, name: str | None, everywhere: bool, output: str | Non
         show(_table(found, wide=output == "wide"))
     else:
         click.echo(f"{name or target.place}: no model was made yet", err=True)
+    return FAILED if failed else DONE
 
 
 def _table(found: Sequence[TunedModel], wide: bool) -> Table:

@@ -13,7 +13,10 @@ from llmworkflow.client.target import chosen, cluster, is_obvious
 from llmworkflow.client.workflow import Target, Workflow
 from llmworkflow.local.home import WorkflowHome
 
-NAMESPACE = click.option("-n", "--namespace", default="default", show_default=True, help="Namespace.")
+NAMESPACE = click.option(
+    "-n", "--namespace", help="Namespace; default, or that of the only one of this name, when omitted."
+)
+PORT = click.IntRange(1, 65535)
 NOTE = click.option("--note", default="", help="Why, to be kept with the decision.")
 LOCAL = click.option("--local", is_flag=True, help="Workflows of this machine, not of a cluster.")
 
@@ -72,17 +75,23 @@ def only(target: Target, name: str | None) -> Workflow:
     Raises:
         ClientError, LocalError: there is none of this name, or no name and not exactly one workflow.
     """
-    if name:
+    if name is not None:
         return target.workflow(name)
-    found = [item["metadata"]["name"] for item in target.resources()]
-    if len(found) == 1:
-        return target.workflow(found[0])
+    found = target.workflows()
     if not found:
         raise ClientError(f"there is no workflow in {target.place}")
-    raise ClientError(f"there are several workflows in {target.place}: name one of {', '.join(found)}")
+    if len(found) > 1:
+        known = ", ".join(f"{item.name}{in_namespace(item.namespace)}" for item in found)
+        raise ClientError(f"there are several workflows in {target.place}: name one of {known}")
+    return found[0]
 
 
-def find_home(namespace: str, name: str) -> WorkflowHome:
+def in_namespace(namespace: str) -> str:
+    """The option that a command takes for a workflow of a namespace; none where that is the usual one."""
+    return "" if namespace == "default" else f" -n {namespace}"
+
+
+def find_home(namespace: str | None, name: str) -> WorkflowHome:
     """The folder of a workflow of this machine.
 
     Raises:

@@ -16,7 +16,7 @@ from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.cli.errors import DONE, FAILED, ends_well
-from llmworkflow.cli.options import NAMESPACE, find_home
+from llmworkflow.cli.options import NAMESPACE, PORT, find_home, in_namespace
 from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
 from llmworkflow.client.target import local_flag
@@ -38,7 +38,7 @@ Settled = Callable[[LLMWorkflowStatus], bool]
 @click.option("--local", is_flag=True, help="Run on this machine, on a Ray of its own.")
 @click.option("--detach", is_flag=True, help="Go on in the background.")
 @click.option("--exit-when-ready", is_flag=True, help="Stop everything once the endpoint is ready.")
-@click.option("--port", type=int, show_default=str(DEFAULT_PORT), help="Port of the endpoint on 127.0.0.1.")
+@click.option("--port", type=PORT, show_default=str(DEFAULT_PORT), help="Port of the endpoint on 127.0.0.1.")
 @ends_well
 def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int | None) -> int:
     """Run the workflow in FILE, or go on where it was.
@@ -58,11 +58,13 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
     applied = home.apply(workflow)
     if applied.spec.suspend:
         name = applied.metadata.name
-        console.print(f"{name} is suspended: nothing starts until `llmworkflow resume {name}{local_flag()}`")
+        resume = f"llmworkflow resume {name}{in_namespace(applied.metadata.namespace)}{local_flag()}"
+        console.print(f"{name} is suspended: nothing starts until `{resume}`")
     if driver := home.driver():
         console.print(f"{applied.metadata.name} is running already: it takes the new file")
         if port not in (None, driver["port"]):
-            again = f"for another one, `llmworkflow stop {applied.metadata.name}` first"
+            name = f"{applied.metadata.name}{in_namespace(applied.metadata.namespace)}"
+            again = f"for another one, `llmworkflow stop {name}` first"
             console.print(f"its endpoint stays on port {driver['port']}: {again}", soft_wrap=True)
         return DONE if detach else follow(home, applied, console)
     port = port or DEFAULT_PORT
@@ -75,7 +77,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
 @click.argument("name")
 @NAMESPACE
 @ends_well
-def stop(name: str, namespace: str) -> int:
+def stop(name: str, namespace: str | None) -> int:
     """Stop what runs in the background. `run` goes on where it was."""
     home = find_home(namespace, name)
     driver = home.driver()
@@ -186,9 +188,11 @@ def start_in_background(
             )
         time.sleep(POLL_SECONDS)
     name = home.folder.name
+    where = f"{name}{in_namespace(home.folder.parent.name)}"
     console.print(
-        f"{name} runs in the background\n  llmworkflow status {name} --watch{local_flag()}\n"
-        f"  llmworkflow stop {name}"
+        f"{name} runs in the background\n  llmworkflow status {where} --watch{local_flag()}\n"
+        f"  llmworkflow stop {where}",
+        soft_wrap=True,
     )
     return DONE
 

@@ -52,7 +52,7 @@ def status(target: Target, name: str | None, everywhere: bool, watch: bool, outp
         return
     found = _found(target, name, everywhere)
     if output in _RESOURCES:
-        click.echo(printed(found, output))
+        click.echo(printed(found, output), nl=bool(found) or output != "name")
     elif name and not output:
         show(tree(name, status_of(found[0]), datetime.now(UTC)))
     elif not found:
@@ -62,7 +62,7 @@ def status(target: Target, name: str | None, everywhere: bool, watch: bool, outp
 
 
 def _found(target: Target, name: str | None, everywhere: bool) -> Sequence[JsonObject]:
-    return [target.workflow(name).resource()] if name else target.resources(everywhere)
+    return target.resources(everywhere) if name is None else [target.workflow(name).resource()]
 
 
 def printed(resources: Sequence[JsonObject], output: str) -> str:

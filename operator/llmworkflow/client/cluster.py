@@ -19,6 +19,7 @@ from llmworkflow.client.errors import ClientError, RefusedError
 from llmworkflow.client.forward import reached
 from llmworkflow.client.reading import status_of
 from llmworkflow.client.secrets import secret_of
+from llmworkflow.client.workflow import check_name
 from llmworkflow.core.registry import TunedModel, of_status
 from llmworkflow.kube.resources import LLM_WORKFLOW
 
@@ -112,11 +113,11 @@ class Cluster:
     def __init__(self, connection: Connection, namespace: str | None) -> None:
         self.api = connection.api
         self.named = namespace
-        self.namespace = namespace or connection.namespace
+        self.namespace = check_name("namespace", namespace or connection.namespace)
         self.place = f"namespace {self.namespace} of cluster {connection.context}"
 
     def workflow(self, name: str) -> ClusterWorkflow:
-        found = ClusterWorkflow(self.api, self.namespace, name)
+        found = ClusterWorkflow(self.api, self.namespace, check_name("workflow", name))
         if self.api.get(found.path) is None:
             known = ", ".join(item["metadata"]["name"] for item in self.resources()) or "none"
             raise ClientError(f"no workflow {name} in {self.place}; there are: {known}")

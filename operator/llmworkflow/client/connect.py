@@ -45,7 +45,7 @@ def refuse_absent() -> None:
         ClientError: $KUBECONFIG names files, and none of them exists.
     """
     files = _named_files()
-    if files and not any(path.exists() for path in files):
+    if files and not any(path.exists() and not path.is_dir() for path in files):
         named = os.environ[VARIABLE]
         raise ClientError(f"${VARIABLE} is {named}, where no file is: correct it, or unset it")
 
@@ -82,7 +82,7 @@ def connect(context: str | None) -> Connection:
                 f"there is no kubeconfig: set ${VARIABLE} to that of a cluster; on this machine, "
                 "`llmworkflow run FILE --local`"
             )
-    except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ClientError(f"the kubeconfig cannot be used: {error}") from error
     return Connection(Api(ApiClient(found)), name, namespace)
 

@@ -5,7 +5,7 @@ import pwd
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,6 +16,8 @@ from llmworkflow.api.status import Child, LLMWorkflowStatus
 from llmworkflow.client import machine_doctor
 from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
+from llmworkflow.client.workflow import check_name
+from llmworkflow.core.conditions import abandoned
 from llmworkflow.core.registry import TunedModel
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root, read_json, workflows
@@ -43,7 +45,8 @@ class MachineWorkflow:
         return self.home.load()
 
     def status(self) -> LLMWorkflowStatus:
-        return self.home.status()
+        found = self.home.status()
+        return found if self.driven() else abandoned(found, datetime.now(UTC))
 
     def resource(self) -> JsonObject:
         return {**self.load().dump(), "status": self.status().dump()}
@@ -82,8 +85,8 @@ class MachineWorkflow:
 
     @contextmanager
     def endpoint(self) -> Iterator[Endpoint]:
-        serving = self.status().serving
-        if serving is None or serving.url is None:
+        serving = self.home.status().serving
+        if serving is None or serving.url is None or not self.driven():
             raise LocalError(f"{self.name} serves nothing now: start it with `llmworkflow run FILE --local`")
         key = key_of(self.load(), serving.stage, Secrets(self.home.root, self.namespace).value)
         yield Endpoint(serving.url, serving.model_id, key)
@@ -133,13 +136,18 @@ class Machine:
         self._root = default_root()
 
     def workflow(self, name: str) -> MachineWorkflow:
-        home = WorkflowHome(self._root, self.named or "default", name)
-        if not home.exists():
-            homes = workflows(self._root)
+        """Where no namespace was named, one of `default`, else the only one of this name."""
+        check_name("workflow", name)
+        homes = workflows(self._root)
+        named = [MachineWorkflow(home) for home in homes if home.folder.name == name]
+        found = [item for item in named if item.namespace == (self.named or "default")]
+        if not found and not self.named and len(named) == 1:
+            found = named
+        if not found:
             known = ", ".join(f"{home.folder.parent.name}/{home.folder.name}" for home in homes) or "none"
             wanted = f"{self.named or 'default'}/{name}"
             raise LocalError(f"no workflow {wanted} on this machine; there are: {known}")
-        return MachineWorkflow(home)
+        return found[0]
 
     def workflows(self, everywhere: bool = False) -> Sequence[MachineWorkflow]:
         """Those of the namespace, where one was named."""

@@ -1,5 +1,7 @@
 """Looks this machine over."""
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -35,12 +37,17 @@ def _room() -> Finding:
     from llmworkflow.local.machine import check_disk, check_machine
 
     root = default_root()
-    root.mkdir(parents=True, exist_ok=True)
     try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
         check_machine(Path(tempfile.gettempdir()))
         check_disk(root, ROOT_VARIABLE)
     except LocalError as error:
         return Finding("memory and disk", Health.BAD, *str(error).split(": ", 1))
+    except OSError as error:
+        remedy = f"set {ROOT_VARIABLE} to a folder of yours"
+        return Finding("memory and disk", Health.BAD, f"{root}: {error.strerror}", remedy)
     return good("memory and disk", f"enough; workflows live in {root}")
 
 

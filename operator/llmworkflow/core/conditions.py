@@ -107,6 +107,25 @@ def stalled(
     )
 
 
+def abandoned(status: LLMWorkflowStatus, now: datetime) -> LLMWorkflowStatus:
+    """What a status is worth once the process that drove it was killed: what ran ended with it.
+
+    It comes back as it was where nothing ran.
+    """
+    if not any(stage.child for stage in status.stages):
+        return status
+    message = "the process that drove it was killed: `llmworkflow run FILE --local` goes on"
+    left = {"state": _S.WAITING, "reason": Reason.DRIVER_GONE.value, "message": message, "child": None}
+    stages = [stage.model_copy(update=left) if stage.child else stage for stage in status.stages]
+    told = stalled(status, status.observed_generation or 0, Reason.DRIVER_GONE, message, now)
+    nothing = {"status": "False", "reason": Reason.NOTHING_SERVED.value, "message": "nothing is served"}
+    found = [
+        item.model_copy(update=nothing) if item.type == ConditionType.AVAILABLE else item
+        for item in told.conditions
+    ]
+    return told.model_copy(update={"stages": stages, "conditions": found, "url": ""})
+
+
 @dataclass(frozen=True)
 class _Truth:
     """Whether a condition holds, and why."""

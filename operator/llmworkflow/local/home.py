@@ -20,12 +20,16 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from pydantic import BaseModel
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.local.edits import annotated, merged, resumed, suspended
 from llmworkflow.local.errors import LocalError
+
+M = TypeVar("M", bound=BaseModel)
 
 ROOT_VARIABLE = "LLMWORKFLOW_HOME"
 LOCK_SECONDS = 1.0  # longer than anybody looks whether a workflow is driven
@@ -50,6 +54,18 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+
+
+def _parsed(path: Path, model: type[M]) -> M | None:
+    """What a file says, None where there is none. No word of why it cannot be read: that would show values."""
+    try:
+        content = read_json(path)
+        return None if content is None else model.model_validate(content)
+    except ValueError as error:
+        raise LocalError(
+            f"{path} cannot be read: it is damaged, or of another version of llmworkflow; use that version, or "
+            f"remove {path.parent} and run the workflow's file again"
+        ) from error
 
 
 class WorkflowHome:
@@ -115,12 +131,13 @@ class WorkflowHome:
 
     def load(self) -> LLMWorkflow:
         """What was last applied."""
-        return LLMWorkflow.model_validate(read_json(self._applied))
+        found = _parsed(self._applied, LLMWorkflow)
+        assert found is not None, "the caller looked"
+        return found
 
     def status(self) -> LLMWorkflowStatus:
         """What came of the workflow so far."""
-        content = read_json(self._status)
-        return LLMWorkflowStatus.model_validate(content) if content else LLMWorkflowStatus()
+        return _parsed(self._status, LLMWorkflowStatus) or LLMWorkflowStatus()
 
     def save_status(self, status: LLMWorkflowStatus) -> None:
         """Write what came of the workflow."""

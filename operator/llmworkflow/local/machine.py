@@ -1,5 +1,6 @@
 """What this machine has to offer, and whether it is enough."""
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -57,6 +58,13 @@ def check_port(port: int) -> None:
                 f"port {port} on {HOST} is in use{_owner(port)}: stop that process, or choose another port "
                 "with --port"
             ) from None
+
+
+def bypass_proxies() -> None:
+    """Have this process, and what it starts, speak to this machine directly, whatever proxy the environment names."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = [part for part in os.environ.get(name, "").split(",") if part]
+        os.environ[name] = ",".join(dict.fromkeys([*known, HOST, "localhost"]))
 
 
 def free_port() -> int:

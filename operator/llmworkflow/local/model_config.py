@@ -14,17 +14,17 @@ def read_config(home: WorkflowHome, workflow: LLMWorkflow, source: str) -> JsonO
     Raises:
         LocalError: there is none, or its place cannot be reached.
     """
-    from llmworkflow.local.storage import config_of  # pyarrow takes a moment to import
+    from llmworkflow.local.storage import reached  # pyarrow takes a moment to import
     from llmworkflow_jobs import storage
     from llmworkflow_jobs.errors import JobError
 
-    config = config_of(home, workflow)
-    try:
-        filesystem, path = storage.open_uri(f"{source}/config.json", config)
-        with filesystem.open_input_stream(path) as stream:
-            found: JsonObject = json.loads(stream.read())
-    except FileNotFoundError as error:
-        raise LocalError("it has no config.json") from error
-    except (JobError, OSError, ValueError) as error:
-        raise LocalError(str(error)) from error
+    with reached(home, workflow) as config:
+        try:
+            filesystem, path = storage.open_uri(f"{source}/config.json", config)
+            with filesystem.open_input_stream(path) as stream:
+                found: JsonObject = json.loads(stream.read())
+        except FileNotFoundError as error:
+            raise LocalError("it has no config.json") from error
+        except (JobError, OSError, ValueError) as error:
+            raise LocalError(str(error)) from error
     return found

@@ -28,11 +28,11 @@ def page_html(home: WorkflowHome, now: datetime) -> str:
         LocalError: the storage cannot be reached.
     """
     from llmworkflow.local.machine import has_gpu
-    from llmworkflow.local.storage import storage_uri, use_storage
+    from llmworkflow.local.storage import reached, storage_uri
 
     workflow = home.load()
-    use_storage(home, workflow)
-    return html_of(read(workflow, home.status(), now, has_gpu(), storage_uri(home, workflow)))
+    with reached(home, workflow):
+        return html_of(read(workflow, home.status(), now, has_gpu(), storage_uri(home, workflow)))
 
 
 def read(

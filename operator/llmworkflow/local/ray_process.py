@@ -16,7 +16,7 @@ import psutil
 
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.logs import session_logs
-from llmworkflow.local.machine import HOST, check_machine, free_port
+from llmworkflow.local.machine import HOST, bypass_proxies, check_machine, free_port
 
 LOGICAL_CPUS = 16  # Ray Data and Serve reserve one for each of their actors: with two they wait for ever
 START_SECONDS = 120
@@ -55,6 +55,7 @@ class RayProcess:
             LocalError: the machine lacks memory or disk, or Ray did not come up.
         """
         check_machine(Path(tempfile.gettempdir()))
+        bypass_proxies()
         session, token = secrets.token_hex(4), secrets.token_hex(32)
         folder = Path(tempfile.gettempdir()) / f"llmworkflow-{session}"  # short: sockets allow 107 bytes
         folder.mkdir(mode=0o700)

@@ -91,6 +91,8 @@ class Secrets:
                     f"{path} is a secret that others can read: `chown $USER {path}` and `chmod 600 {path}`"
                 )
             return path.read_text(encoding="utf-8").removesuffix("\n")
+        except UnicodeDecodeError:
+            raise LocalError(f"{path} is no text in UTF-8: save it as such") from None
         except FileNotFoundError:
             raise LocalError(
                 f"secret {self._namespace}/{name} has no key {key} on this machine: write the value into {path} "

@@ -1,6 +1,8 @@
 """The storage of a workflow as this machine reaches it, and what is removed from it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from llmworkflow.api.spec.stage import Stage
@@ -64,8 +66,7 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
         LocalError: the storage cannot be read or changed, or belongs to another workflow.
     """
     workflow = home.load()
-    config = config_of(home, workflow)
-    try:
+    with reached(home, workflow) as config:
         # Before the status is read, which names an attempt before it begins: so what runs is never unknown to it.
         found = stored.folders(config)
         going = removable(workflow, home.status(), [_stored(folder) for folder in found])
@@ -73,8 +74,6 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
         taken = [folder for folder in found if _key(folder) in keys]
         if not dry_run:
             stored.remove(taken, config)
-    except (JobError, OSError) as error:
-        raise LocalError(f"{config.workflow_uri}: {to_job_error(error)}") from error
     return Tidied(config.workflow_uri, taken, [folder for folder in found if folder not in taken])
 
 
@@ -85,23 +84,36 @@ def models(home: WorkflowHome) -> list[TunedModel]:
         LocalError: the storage cannot be read, or belongs to another workflow.
     """
     workflow = home.load()
-    config = config_of(home, workflow)
-    try:
+    with reached(home, workflow) as config:
         found = [
             Manifest(_key(folder), _uri(config, folder), folder.digest, folder.manifest)
             for folder in stored.folders(config)
             if folder.manifest
         ]
-    except (JobError, OSError) as error:
-        raise LocalError(f"{config.workflow_uri}: {to_job_error(error)}") from error
     return of_storage(workflow, home.status(), found)
 
 
-def config_of(home: WorkflowHome, workflow: LLMWorkflow) -> JobConfig:
-    """The part of a job's configuration that is about the storage."""
+@contextmanager
+def reached(home: WorkflowHome, workflow: LLMWorkflow) -> Iterator[JobConfig]:
+    """The part of a job's configuration that is about the storage, while that is reached as the workflow says.
+
+    Raises:
+        LocalError: the storage cannot be read or changed, or belongs to another workflow.
+    """
+    before = dict(os.environ)
     use_storage(home, workflow)
+    storage.forget_buckets()
     stage = workflow.spec.stages[0]
-    return job_config.parse(stage_config(workflow, no_work(stage), storage_uri(home, workflow)))
+    config = job_config.parse(stage_config(workflow, no_work(stage), storage_uri(home, workflow)))
+    try:
+        yield config
+    except (JobError, OSError) as error:
+        raise LocalError(f"{config.workflow_uri}: {to_job_error(error)}") from error
+    finally:
+        storage.forget_buckets()
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
 
 
 def _uri(config: JobConfig, folder: Folder) -> str:

@@ -36,3 +36,11 @@ def test_what_is_short_is_told(
     monkeypatch.setattr(machine, limit, 2**60)
     with pytest.raises(LocalError, match=f"{told}.*are needed"):
         machine.check_machine(tmp_path)
+
+
+def test_no_proxy_stands_before_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"no_proxy": "example.org"})
+    machine.bypass_proxies()
+    machine.bypass_proxies()
+    assert os.environ["no_proxy"] == "example.org,127.0.0.1,localhost"
+    assert os.environ["NO_PROXY"] == "127.0.0.1,localhost"
