@@ -127,6 +127,14 @@ def admitted_by_a_queue_and_preempted(scene: Scene) -> None:
     scene.until("tune", S.CANCELLED)
 
 
+@shows(JOURNEYS, (S.QUEUED, S.FAILED))
+def deleted_while_a_queue_holds_it(scene: Scene) -> None:
+    scene.begin(tune(retries=0), ray={"accelerator": {"name": "l4"}, "queue": "team-a"})
+    scene.until("tune", S.QUEUED, "QueuedByKueue")
+    scene.vanish(scene.child("tune"))
+    scene.until("tune", S.FAILED, "ChildLost")
+
+
 @shows(JOURNEYS, (S.STARTING, S.WAITING), (S.RUNNING, S.WAITING))
 def lost_children(scene: Scene) -> None:
     runs(scene, NEVER_ENDS)

@@ -50,7 +50,7 @@ def ask(
 def decided_on(workflow: LLMWorkflow, status: LLMWorkflowStatus, stage: str) -> str:
     """The revision that a decision is about: what a job made, or what a service is to be brought to."""
     found = next(item for item in status.stages if item.name == stage)
-    asked = revisions(workflow, status.resolved)[stage]
+    asked = revisions(workflow, status.resolved).get(stage, "")
     return asked if found.kind == "serve" else found.revision or asked
 
 
@@ -126,7 +126,8 @@ def _refuse_unserved(status: LLMWorkflowStatus, stage: str, revision: str) -> No
             f"stage {stage} never served revision {revision}; it served {', '.join(served)}"
         )
     upgrading = any(item.name == stage and item.candidate for item in status.stages)
-    if not revision and len(served) < 2 and not upgrading:
+    before = any(old.stage == stage for old in status.history)
+    if not revision and not before and not upgrading:
         raise NothingToDoError(f"stage {stage} served nothing before: there is nothing to go back to")
 
 

@@ -59,7 +59,7 @@ class Summary:
 def summarise(world: World) -> Summary:
     """What counts of the stages."""
     stages = [world.stages[name] for name in world.specs]
-    done = [stage for stage in stages if met(stage, world.revisions[stage.name]) and _at_rest(stage)]
+    done = [stage for stage in stages if met(stage, world.revisions[stage.name])]
     return Summary(stages, done, world.workflow.spec.suspend)
 
 
@@ -184,11 +184,6 @@ def _refused(stage: StageStatus) -> bool:
     """Whether a serving stage's successor failed, and not because a person took it back."""
     refused = stage.refused
     return refused is not None and refused.reason == stage.reason and refused.reason != Reason.ROLLED_BACK
-
-
-def _at_rest(stage: StageStatus) -> bool:
-    """Whether a stage is where the spec wants it; one that serves something older says why by its reason."""
-    return stage.state is not _S.SERVING or stage.reason == Reason.SERVING
 
 
 def _awaiting(summary: Summary) -> bool:

@@ -22,13 +22,16 @@ def dependencies(spec: WorkflowSpec, stage: Stage) -> list[str]:
 
 
 def ancestors(spec: WorkflowSpec, stage: Stage) -> list[str]:
-    """Names of all stages that lead to this one, in the order of the spec."""
+    """Names of all stages that lead to this one, in the order of the spec.
+
+    What serves may be older than the spec, and made by stages that are no more.
+    """
     by_name = {other.name: other for other in spec.stages}
     found: set[str] = set()
     pending = dependencies(spec, stage)
     while pending:
         name = pending.pop()
-        if name not in found:
+        if name in by_name and name not in found:
             found.add(name)
             pending.extend(dependencies(spec, by_name[name]))
     return [name for name in by_name if name in found]

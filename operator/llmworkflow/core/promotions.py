@@ -49,7 +49,7 @@ def spec_of(world: World, promotion: Promotion) -> LLMWorkflow:
 
 
 def _evidence(view: View) -> tuple[dict[str, Verdict], dict[str, Metric]]:
-    """What is served and what it was judged by, less its metrics; and the metrics that gates saw."""
+    """What is served and what it was judged by, less the metrics that no gate saw; and those that gates saw."""
     spec = view.world.workflow.spec
     needed = {*references(view.stage), replayed(spec, view.stage)}
     inputs: dict[str, Verdict] = {}
@@ -57,12 +57,10 @@ def _evidence(view: View) -> tuple[dict[str, Verdict], dict[str, Metric]]:
     for name in ancestors(spec, view.stage):
         stage, verdict = view.world.specs[name], verdict_of(view.world.stages[name])
         if verdict and (name in needed or stage.gates):
-            inputs[name] = verdict.model_copy(update={"metrics": {}})
-            metrics |= {
-                gate.metric: verdict.metrics[gate.metric]
-                for gate in stage.gates
-                if gate.metric in verdict.metrics
-            }
+            gated = {gate.metric for gate in stage.gates}
+            seen = {key: metric for key, metric in verdict.metrics.items() if key in gated}
+            inputs[name] = verdict.model_copy(update={"metrics": seen})
+            metrics |= seen
     return inputs, metrics
 
 

@@ -41,6 +41,7 @@ TRANSITIONS: Mapping[tuple[StageState, StageState], str] = {
     (_S.RUNNING, _S.CANCELLED): "cancelled when its child was gone already",
     (_S.STOPPING, _S.WAITING): "the child is gone",
     (_S.STOPPING, _S.CANCELLED): "the child is gone, and the stage was cancelled",
+    (_S.QUEUED, _S.FAILED): "deleted for good while it was held, or rejected",
     # a stage that is judged
     (_S.CHECKING, _S.AWAITING_APPROVAL): "the gates passed, and consent is needed",
     (_S.CHECKING, _S.SUCCEEDED): "the gates passed",

@@ -56,7 +56,7 @@ def curves(series: Sequence[tuple[str, str, Sequence[Point]]]) -> Curves | None:
     xs = [x for _, _, points in drawn for x, _ in points]
     ys = [y for _, _, points in drawn for _, y in points]
     logarithmic = min(ys) > 0 and max(ys) / min(ys) > LOG_RATIO
-    y_ticks = _decades(min(ys), max(ys)) if logarithmic else _round_steps(0.0, max(ys))
+    y_ticks = _decades(min(ys), max(ys)) if logarithmic else _round_steps(min(0.0, *ys), max(0.0, *ys))
     x_axis, y_axis = _Axis(0.0, max(xs)), _Axis(y_ticks[0], y_ticks[-1], logarithmic)
     lines = [
         Line(label, style, _path(points, x_axis, y_axis), number(points[-1][1]))
@@ -122,8 +122,8 @@ def _decades(low: float, high: float) -> list[float]:
 
 
 def _round_steps(low: float, high: float) -> list[float]:
-    """Four or so round numbers from low to at least high."""
+    """Four or so round numbers from at most low to at least high."""
     rough = (high - low) / 4 or 1.0
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough)
-    return [low + step * index for index in range(math.ceil((high - low) / step) + 1)]
+    return [step * index for index in range(math.floor(low / step), math.ceil(high / step) + 1)]

@@ -64,7 +64,7 @@ def _contenders(workflow: LLMWorkflow, status: LLMWorkflowStatus, stage: Stage) 
     for promotion in _promotions(workflow, status, stage.name):
         before = promotion.inputs.get(stage.name)
         if before and own and not _same(before, verdict):
-            yield _contender(Role.INCUMBENT, stage.name, before, _kept(own, before) or promotion.metrics)
+            yield _contender(Role.INCUMBENT, stage.name, before, _kept(own, before) or before.metrics)
             break
     for other in workflow.spec.stages:
         if other is not stage and _is_base(other) and _same_input(other, stage):
@@ -87,7 +87,7 @@ def _promotions(workflow: LLMWorkflow, status: LLMWorkflowStatus, stage: str) ->
 
 
 def _kept(status: StageStatus, before: Verdict) -> Mapping[str, Metric] | None:
-    """The metrics of an earlier result, where the stage still has it: a promotion names it without them."""
+    """The metrics of an earlier result, where the stage still has it: a promotion names those of gates alone."""
     return next((item.metrics for item in status.results if _same(item, before)), None)
 
 

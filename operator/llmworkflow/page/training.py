@@ -1,9 +1,11 @@
 """How fine-tuning went: losses of the latest result, over those of what serves."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llmworkflow.api.status import Artifact, Promotion, StageStatus
+from llmworkflow.core.view import verdict_of
 from llmworkflow.page import charts
 from llmworkflow.page.sources import Rows, Sources
 
@@ -38,7 +40,8 @@ def trainings(sources: Sources) -> Iterator[Training]:
 
 
 def _training(sources: Sources, stage: StageStatus) -> Training:
-    current, *earlier = stage.results
+    current = verdict_of(stage) or stage.results[0]
+    earlier = [result for result in stage.results if result is not current]
     drawn = [item for item in earlier if _curve(sources, item.artifact)]
     serving = {item.inputs[stage.name].revision for item in _serving(sources, stage.name)}
     before = next((item for item in drawn if item.revision in serving), next(iter(drawn), None))
@@ -67,7 +70,9 @@ def _series(rows: Rows, suffix: str, style: str) -> Iterator[tuple[str, str, Seq
 
 
 def _points(rows: Rows, key: str) -> Iterator[charts.Point]:
-    return ((row["step"], row[key]) for row in rows if isinstance(row.get(key), int | float))
+    """Losses that can be drawn: a training that diverged has infinite ones."""
+    found = ((row["step"], row.get(key)) for row in rows)
+    return ((x, y) for x, y in found if isinstance(y, int | float) and math.isfinite(y))
 
 
 def _curve(sources: Sources, artifact: Artifact | None) -> Rows:

@@ -11,6 +11,7 @@ from llmworkflow.core.requests import Request, pending
 from llmworkflow.core.revision import revisions
 
 from .builders import workflow
+from .endpoints import serving
 from .simulator import SimulatedCluster
 
 APPROVALS = (("stages.1.approval", {"required": True}), ("stages.2.approval", {"required": True}))
@@ -113,6 +114,21 @@ def test_a_rollback_needs_something_to_go_back_to(revision: str, told: str) -> N
     cluster = SimulatedCluster().until_serving()
     with pytest.raises(NothingToDoError, match=told):
         ask(cluster.workflow, cluster.status, Verb.ROLLBACK, None, revision)
+
+
+def test_a_rollback_goes_back_to_an_earlier_attempt_of_the_same_revision() -> None:
+    cluster = serving()
+    cluster.ask(Verb.RETRY, "tune#1")
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.verify()
+    cluster.settle()
+    act(cluster, Verb.ROLLBACK)
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving is not None
+    assert cluster.status.serving.inputs["tune"].attempt == 1
 
 
 def test_a_request_is_not_written_over_one_that_waits() -> None:

@@ -31,6 +31,13 @@ def pausing() -> SimulatedCluster:
     return cluster
 
 
+def held_without_retries() -> SimulatedCluster:
+    cluster = started(("stages.0.retries", 0))
+    cluster.see("tune", phase=ChildPhase.QUEUED)
+    cluster.settle()
+    return cluster
+
+
 def running() -> SimulatedCluster:
     cluster = started()
     cluster.run("tune")
@@ -209,6 +216,7 @@ FAILED = {"phase": ChildPhase.FAILED}
         (failed_with_child, edit(RATE, 1e-3), "tune", "Failed", "Stopping"),
         (cancelled, a_leftover_appears, "tune", "Cancelled", "Stopping"),
         (serving, both(lose("chat"), ask(Verb.CANCEL, "chat")), "chat", "Serving", "Cancelled"),
+        (held_without_retries, lose("tune"), "tune", "Queued", "Failed"),
         (upgrading, see("chat", phase=ChildPhase.QUEUED), "chat", "Upgrading", "Queued"),
         (upgrading, lose("chat"), "chat", "Upgrading", "Waiting"),
         (upgrading, edit("suspend", True), "chat", "Upgrading", "Stopping"),

@@ -191,7 +191,22 @@ def test_a_scheduled_run_keeps_a_rollback() -> None:
     cluster.settle()
     for stage in ("tune", "score"):
         cluster.complete(stage)
+    cluster.settle()
+    assert cluster.states()["chat"] == "Serving"
     assert cluster.status.serving.digest == first.digest
+
+
+def test_a_scheduled_run_leaves_alone_what_was_cancelled() -> None:
+    cluster = serving()
+    cluster.ask(Verb.CANCEL, "chat#1")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Cancelled"
+    cluster.wait(3 * HOUR)
+    cluster.settle()
+    assert cluster.states()["tune"] == "Starting"
+    for stage in ("tune", "score"):
+        cluster.complete(stage)
+    assert cluster.states()["chat"] == "Cancelled"
 
 
 def test_the_event_says_why() -> None:

@@ -51,7 +51,7 @@ def test_readiness_without_verification_is_not_serving() -> None:
     assert cluster.stage("chat").state == "Running", "no longer ready"
 
 
-def test_an_endpoint_without_a_batch_to_verify_by_serves_when_it_is_ready() -> None:
+def test_an_endpoint_without_a_batch_to_verify_by_serves_once_it_was_greeted() -> None:
     cluster = SimulatedCluster(
         workflow(("stages.2.dependsOn", ["tune"]), ("stages.1.dependsOn", []), ("stages.1.batch.model", None))
     )
@@ -60,7 +60,33 @@ def test_an_endpoint_without_a_batch_to_verify_by_serves_when_it_is_ready() -> N
     assert cluster.works["viggo-chat"].replay is None
     cluster.see("chat", phase=ChildPhase.READY, url="http://chat")
     cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Checking", "VerifyingEndpoint")
+    first = {
+        "rows": 0,
+        "required": 0.0,
+        "agreement": 1.0,
+        "passed": True,
+        "message": "answered with 8 tokens",
+    }
+    cluster.tell("chat", verification=first)
+    cluster.settle()
     assert cluster.states()["chat"] == "Serving"
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.see("chat", phase=ChildPhase.READY, url="http://chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Upgrading"
+    missing = {
+        "rows": 0,
+        "required": 1.0,
+        "agreement": 0.0,
+        "passed": False,
+        "message": "a file is not there",
+    }
+    cluster.tell("chat", verification=missing)
+    cluster.settle()
+    assert cluster.stage("chat").refused.message == "a file is not there"
 
 
 ADAPTERS = [{"name": "own", "stage": "tune"}, {"name": "bought", "uri": "volume:bought"}]
@@ -176,6 +202,29 @@ def test_a_crash_between_the_write_and_the_promotion_is_finished_by_the_next_loo
     again = cluster.plan()
     assert [action for action in again.actions if isinstance(action, ApplyService)]
     assert cluster.child("chat").revision == cluster.stage("chat").revision
+
+
+def test_a_stage_that_made_what_serves_may_be_renamed() -> None:
+    cluster = serving()
+    first = cluster.status.serving
+    tune, score, chat = cluster.workflow.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)[
+        "stages"
+    ]
+    score["batch"]["model"] = chat["serve"]["models"][0]["model"] = {"stage": "tuned"}
+    cluster.edit(("stages", [{**tune, "name": "tuned"}, score, chat]))
+    cluster.settle()
+    assert cluster.states() == {"tuned": "Starting", "score": "Waiting", "chat": "Serving"}
+    assert cluster.status.serving == first
+    for stage in ("tuned", "score"):
+        cluster.complete(stage)
+    cluster.verify()
+    cluster.settle()
+    assert "tuned" in cluster.status.serving.inputs
+    cluster.ask(Verb.ROLLBACK, "chat#1")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert cluster.status.serving.inputs.keys() == first.inputs.keys()
 
 
 def test_what_was_said_of_the_predecessor_does_not_count_for_the_successor() -> None:

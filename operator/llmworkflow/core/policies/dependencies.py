@@ -24,8 +24,12 @@ def unmet(view: View) -> Hold | None:
 
 
 def met(status: StageStatus, revision: str) -> bool:
-    """Whether a stage is done for the revision that the spec asks for."""
-    return status.state in (StageState.SUCCEEDED, StageState.SERVING) and status.revision == revision
+    """Whether a stage is done for the revision that the spec asks for.
+
+    An endpoint that serves something older than what was made for it says why by its reason.
+    """
+    serves = status.state is StageState.SERVING and status.reason == Reason.SERVING
+    return (serves or status.state is StageState.SUCCEEDED) and status.revision == revision
 
 
 def _broken(status: StageStatus, revision: str) -> bool:

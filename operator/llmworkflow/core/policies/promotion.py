@@ -11,7 +11,7 @@ from llmworkflow.core.policies.retry import Failure, pausing, stop
 from llmworkflow.core.policies.start import crowded, held, idle, request_child
 from llmworkflow.core.policies.suspend import suspended
 from llmworkflow.core.policies.unrenderable import unrenderable
-from llmworkflow.core.states import explain, move
+from llmworkflow.core.states import clip, explain, move
 from llmworkflow.core.view import View, keeps_child
 
 _S = StageState
@@ -120,7 +120,7 @@ def refuse(view: View, failure: Failure) -> StageStatus:
         revision=status.candidate.revision,
         digest=status.candidate.digest,
         reason=str(failure.reason),
-        message=failure.message,
+        message=clip(failure.message),
     )
     refused = status.model_copy(update={"refused": refusal})
     return give_up(view.now_at(refused), failure.reason, failure.message)

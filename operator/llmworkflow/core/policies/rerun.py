@@ -59,7 +59,8 @@ def reread(view: View) -> StageStatus | None:
     if view.status.state not in _DONE or view.verdict is None:
         return None
     for name, attempt in view.verdict.read.items():
-        made = verdict_of(view.world.stages[name])
+        stage = view.world.stages.get(name)
+        made = verdict_of(stage) if stage else None
         if made and made.attempt != attempt:
             message = f"stage {name} was made anew after this one read it"
             return rerun(view, Reason.ARTIFACT_MISSING, message)
@@ -70,6 +71,9 @@ def read_by(view: View) -> dict[str, int]:
     """Attempts of all stages that the work builds upon, also of those that its inputs were made from, by name."""
     found: dict[str, int] = {}
     for name in references(view.stage):
-        if verdict := verdict_of(view.world.stages[name]):
+        stage = view.world.stages[name]
+        if stage.serving:
+            found |= {served: verdict.attempt for served, verdict in stage.serving.inputs.items()}
+        if verdict := verdict_of(stage):
             found |= {**verdict.read, name: verdict.attempt}
     return found

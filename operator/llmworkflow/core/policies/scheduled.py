@@ -17,9 +17,14 @@ def look_at_clock(world: World, before: ScheduleStatus | None) -> Turn:
 
 
 def run_all(world: World, due: ScheduleStatus) -> Iterator[StageStatus]:
-    """All stages before another run."""
+    """All stages before another run, but for those that people stopped; what they took back stays so."""
     for name in world.specs:
-        yield again(world.view(name), Reason.SCHEDULED, f"run again, as the schedule says ({due.times})")
+        status = world.stages[name]
+        if status.state is StageState.CANCELLED:
+            continue
+        next_run = again(world.view(name), Reason.SCHEDULED, f"run again, as the schedule says ({due.times})")
+        taken_back = status.refused and status.refused.reason == Reason.ROLLED_BACK
+        yield next_run.model_copy(update={"refused": status.refused}) if taken_back else next_run
 
 
 def under_way(world: World) -> str:

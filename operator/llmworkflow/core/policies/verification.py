@@ -21,10 +21,10 @@ def verify(view: View) -> StageStatus | None:
     if status.state not in (_S.CHECKING, _S.UPGRADING) or not _ready(view):
         return None
     verification = _verification(view)
-    if verification is None and _replays(view):
-        message = "the endpoint is ready; rows of the batch are being replayed through it"
-        return explain(status, Reason.VERIFYING, message)
-    if verification and not verification.passed:
+    if verification is None:
+        asked = "rows of the batch are being replayed through it" if _replays(view) else "it is greeted"
+        return explain(status, Reason.VERIFYING, f"the endpoint is ready; {asked}")
+    if not verification.passed:
         shown = view.now_at(status.model_copy(update={"verification": verification}))
         return fail_service(shown, _differs(verification))
     return _promoted(view, verification)
@@ -71,7 +71,7 @@ def degrade(view: View) -> StageStatus | None:
     return None
 
 
-def _promoted(view: View, verification: Verification | None) -> StageStatus:
+def _promoted(view: View, verification: Verification) -> StageStatus:
     status, seen = view.status, view.seen
     target = status.candidate or status.serving
     assert target is not None and seen is not None, "what is ready was asked for"
@@ -80,7 +80,7 @@ def _promoted(view: View, verification: Verification | None) -> StageStatus:
         status,
         _S.SERVING,
         Reason.SERVING,
-        verification.message if verification else "",
+        verification.message,
         serving=target.model_copy(update={"since": since, "url": seen.url}),
         candidate=None,
         verification=verification,
@@ -119,6 +119,8 @@ def _verification(view: View) -> Verification | None:
 
 
 def _differs(verification: Verification) -> Failure:
+    if not verification.rows:
+        return Failure(Reason.VERIFICATION_FAILED, verification.message, retryable=False)
     message = (
         f"{verification.agreement:.3g} of {verification.rows} replayed rows were answered as in the batch"
         f"{': ' if verification.message else ''}{verification.message}"
