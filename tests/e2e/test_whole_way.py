@@ -114,7 +114,7 @@ def test_a_model_that_learned_nothing_is_never_served(
 ) -> None:
     before, engine = command.stages(NAME), engine_of(command)
     edited = deepcopy(demo_workflow)
-    stage_of(edited, "tune")["fineTune"]["training"]["learningRate"] = 0
+    stage_of(edited, "tune")["fineTune"]["training"] |= {"learningRate": 0, "maxSteps": 8}
 
     assert command.run(edited).returncode == 1
 

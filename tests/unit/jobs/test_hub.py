@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,6 +124,8 @@ def test_a_busy_hub_is_asked_again_by_the_next_attempt(
     read: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(FakeHub, "busy", status)
+    hurried = SimpleNamespace(sleep=lambda _: None)  # the library's own tries take 23 s
+    monkeypatch.setattr("huggingface_hub.utils._http.time", hurried)
     with pytest.raises(JobError, match="hf://datasets/team/games") as caught:
         read("hf://datasets/team/games/data/train-1.jsonl")
     assert (caught.value.reason, caught.value.retryable) == ("StorageError", True)
