@@ -84,7 +84,7 @@ class Reason(Explained):
     SCHEDULED = "Scheduled", "A time of the schedule came, so that the stage runs again."
     REMOVED = "StageRemoved", "The spec has no such stage any more."
     CHECKING = "CheckingGates", "The gates are being judged."
-    VERIFYING = "VerifyingEndpoint", "Rows of the batch are being replayed through the endpoint."
+    VERIFYING = "VerifyingEndpoint", "The endpoint is ready, and is asked whether it answers as it should."
     APPROVAL = "ApprovalRequired", "The gates passed; `approve` or `reject` goes on."
     UPGRADING = "SuccessorStarting", "A successor starts while the predecessor serves."
     # done
