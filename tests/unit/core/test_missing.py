@@ -171,6 +171,25 @@ def test_a_reader_that_ran_meanwhile_has_read_what_was_there_before() -> None:
     assert (cluster.states()["safety"], cluster.stage("safety").attempt) == ("Starting", 2)
 
 
+def test_an_attempt_whose_number_was_forgotten_is_judged_anew() -> None:
+    cluster = serving(judged_twice())
+    for seed in range(1, 13):
+        cluster.edit(("stages.0.fineTune.training", {"seed": seed}))
+        cluster.settle()
+        cluster.complete("tune")
+    cluster.wait(1)
+    cluster.edit(("stages.0.fineTune.training", {}))
+    cluster.settle()
+    assert cluster.stage("tune").attempt == 1, "as the one that serves, of which the status knows no more"
+    cluster.complete("tune")
+    assert cluster.states() == {
+        "tune": "Succeeded",
+        "safety": "Starting",
+        "score": "Starting",
+        "chat": "Serving",
+    }
+
+
 def test_both_readers_that_miss_it_have_it_made_anew_once() -> None:
     cluster = made_anew_meanwhile()
     cluster.miss("safety", "tune")
