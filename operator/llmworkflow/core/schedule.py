@@ -24,9 +24,12 @@ def turn(
     if schedule is None:
         return Turn(None)
     times = f"{schedule.cron} {schedule.time_zone or 'UTC'}"
-    if before and before.times == times and (suspended or now < moment(before.next_run)):
+    if before and before.times == times and suspended:
         return Turn(before)
     coming = stamp(next_time(schedule.cron, schedule.time_zone, now))
+    if before and before.times == times and now < moment(before.next_run):
+        # It is nearer than it was where the clock was put back.
+        return Turn(before.model_copy(update={"next_run": min(coming, before.next_run)}))
     if before is None or before.times != times:
         return Turn(ScheduleStatus(times=times, next_run=coming))
     if busy:

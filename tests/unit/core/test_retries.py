@@ -29,6 +29,34 @@ def test_a_failure_is_tried_again_after_a_pause() -> None:
     assert cluster.child("tune").name != first
 
 
+def test_an_edit_ends_the_pause_of_jobs_and_endpoints() -> None:
+    cluster = started()
+    cluster.fail("tune")
+    cluster.settle()
+    cluster.edit(("stages.0.ray", {"worker": {"cpu": 8}}))
+    cluster.settle()
+    assert (cluster.states()["tune"], cluster.stage("tune").failures) == ("Starting", 0)
+    cluster.complete("tune")
+    cluster.complete("score")
+    cluster.run("chat")
+    cluster.settle()
+    cluster.see("chat", phase=ChildPhase.FAILED, reason="JobFailed", message="no engine")
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").failures) == ("Waiting", 1)
+    cluster.edit(("stages.2.serve.models.0.engineKwargs", {"max_model_len": 1024}))
+    cluster.settle()
+    assert (cluster.states()["chat"], cluster.stage("chat").failures) == ("Starting", 0)
+
+
+def test_a_pause_is_no_longer_than_pauses_are_whatever_the_clock_says() -> None:
+    cluster = started()
+    cluster.fail("tune")
+    cluster.settle()
+    cluster.wait(-30 * 24 * 3600)
+    cluster.settle()
+    assert cluster.states()["tune"] == "Starting"
+
+
 def test_retries_end() -> None:
     cluster = started(("stages.0.retries", 2))
     for _ in range(3):

@@ -209,6 +209,17 @@ def test_a_scheduled_run_leaves_alone_what_was_cancelled() -> None:
     assert cluster.states()["chat"] == "Cancelled"
 
 
+def test_a_clock_that_was_put_back_postpones_no_run() -> None:
+    cluster = serving()
+    assert cluster.status.schedule
+    coming = cluster.status.schedule.next_run
+    cluster.wait(60 * 24 * HOUR)
+    cluster.settle()
+    cluster.wait(-60 * 24 * HOUR)
+    cluster.settle()
+    assert cluster.status.schedule.next_run == coming
+
+
 def test_the_event_says_why() -> None:
     cluster = serving()
     cluster.wait(3 * HOUR)

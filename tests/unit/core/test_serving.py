@@ -227,6 +227,18 @@ def test_a_stage_that_made_what_serves_may_be_renamed() -> None:
     assert cluster.status.serving.inputs.keys() == first.inputs.keys()
 
 
+def test_what_serves_and_its_successor_come_back_when_somebody_deletes_them() -> None:
+    cluster = serving(("stages.2.retries", 0))
+    cluster.edit((RATE, 1e-3))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    assert cluster.states()["chat"] == "Upgrading"
+    cluster.delete_by_hand("chat")
+    cluster.settle()
+    assert cluster.states()["chat"] == "Starting"
+
+
 def test_what_was_said_of_the_predecessor_does_not_count_for_the_successor() -> None:
     cluster = upgraded(serving())
     cluster.see("chat", phase=ChildPhase.READY)

@@ -61,6 +61,8 @@ def _served_after(view: View) -> Promotion | None:
 
 
 def _promotion_after(view: View) -> Promotion | None:
-    names = dependents(view.world.workflow.spec, view.stage.name)
-    promotions = (view.world.stages[name].serving for name in names if name in view.world.stages)
+    """What serves after this stage; one that is to be no endpoint any more serves as long as its child is there."""
+    world = view.world
+    names = [name for name in dependents(world.workflow.spec, view.stage.name) if world.specs[name].serve]
+    promotions = (world.stages[name].serving for name in names if name in world.stages)
     return next((promotion for promotion in promotions if promotion), None)

@@ -32,10 +32,11 @@ class Failure:
 def failed(view: View, failure: Failure) -> StageStatus:
     """The attempt ended: the next one after a pause, or the end of the stage.
 
-    What served was good, so that it is always worth another attempt, at once.
+    What served was good, so that it is always worth another attempt, at once; so is what was to take its place, where
+    both were deleted.
     """
     status = view.status
-    served = status.state in _SERVED
+    served = status.state in _SERVED or (status.state is _S.UPGRADING and failure.reason == Reason.LOST)
     failures = 0 if served else status.failures + 1
     ended = end_attempt(view, failure.reason, failure.message).model_copy(update={"failures": failures})
     if not served and (not failure.retryable or failures > view.stage.retries):
@@ -75,7 +76,10 @@ def stopped(view: View) -> StageStatus | None:
 def pausing(view: View) -> Hold | None:
     """Whether the next attempt is still to wait."""
     status = view.status
-    if status.retry_at is None or moment(status.retry_at) <= view.world.now:
+    if status.retry_at is None:
+        return None
+    left = (moment(status.retry_at) - view.world.now).total_seconds()
+    if not 0 < left <= BACKOFF_LIMIT_SECONDS:  # no pause is longer: the clock was put back
         return None
     last = status.attempts[-1]
     message = (

@@ -23,9 +23,13 @@ def revise(view: View) -> StageStatus | None:
 
 
 def revive(view: View) -> StageStatus | None:
-    """A stage that failed, or was cancelled, is tried again when what shapes its attempts is edited."""
+    """A stage that failed, or was cancelled, is tried again when what shapes its attempts is edited, and at once."""
     status = view.status
-    if status.state not in (_S.FAILED, _S.CANCELLED) or status.asked == view.asked:
+    if status.asked == view.asked:
+        return None
+    if status.state is _S.WAITING and status.retry_at:
+        return status.model_copy(update={"failures": 0, "retry_at": None, "asked": view.asked})
+    if status.state not in (_S.FAILED, _S.CANCELLED):
         return None
     if view.verdict and status.state is _S.FAILED:
         return None  # its gates failed, which another attempt does not change
