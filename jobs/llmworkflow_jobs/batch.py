@@ -46,6 +46,7 @@ def main(config: JobConfig, report: Report) -> None:
     storage.claim(config)
     if already := storage.published(config):
         logger.info("%s is published already", config.output_uri)
+        kept_answers.remove(config)
         report.repeat(*already)
         return
     plan = prepare(config, report)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from llmworkflow_jobs import data, rows, storage
+from llmworkflow_jobs import data, rows, storage, web
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.data import Row
 from llmworkflow_jobs.errors import JobError
@@ -33,7 +33,7 @@ def read(config: JobConfig, report: Report, check: data.Check | None = None) -> 
         return _items(spec["items"], check)
     if spec["stage"] is not None:
         return _answered(spec["stage"], config, check)
-    return Input(data.read_rows([spec], config, report, check), spec["uri"])
+    return Input(data.read_rows([spec], config, report, check), web.shown(spec["uri"]))
 
 
 def pass_on_errors(requests: Sequence[Request], stage: str | None, on_row_error: str) -> list[Request]:
@@ -62,7 +62,9 @@ def _answered(stage: str, config: JobConfig, check: data.Check | None) -> Input:
         data.checked(_with_answer(row, stage, scores), f"row {row['row_id']} of stage {stage}", check)
         for row in rows.read(filesystem, folder)
     ]
-    return Input(found, f"stage {stage}", {f"stage {stage}": artifact["digest"]})
+    # Not that of the artifact, which another attempt with the same answers would not have.
+    text = "\n".join(json.dumps(row, sort_keys=True, default=str) for row in found)
+    return Input(found, f"stage {stage}", {f"stage {stage}": storage.text_digest(text)})
 
 
 def _with_answer(row: Row, stage: str, scores: Collection[str]) -> Row:

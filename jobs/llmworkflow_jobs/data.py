@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -87,9 +88,16 @@ def _read_files(uri: str, config: JobConfig) -> dict[str, bytes]:
     if uri.startswith(web.SCHEMES):
         return {web.path(uri): web.fetch(uri)}
     if uri.startswith(hub.SCHEME):
-        uri = hub.dataset(uri, _FORMAT_OF_SUFFIX)
+        path = hub.dataset(uri, _FORMAT_OF_SUFFIX)
+        # Whoever else uses its cache may have brought further files.
+        suffixes = tuple(_FORMAT_OF_SUFFIX) if os.path.isdir(path) else ""
+        return _contents(path, config, suffixes)
+    return _contents(uri, config)
+
+
+def _contents(uri: str, config: JobConfig, suffixes: str | tuple[str, ...] = "") -> dict[str, bytes]:
     filesystem, path = storage.open_uri(uri, config)
-    files = storage.list_files(filesystem, path)
+    files = [info for info in storage.list_files(filesystem, path) if info.path.lower().endswith(suffixes)]
     if not files:
         found = filesystem.get_file_info(path).type == fs.FileType.Directory
         raise JobError(
@@ -155,14 +163,14 @@ def _read_jsonl(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(_decoded(path, content).split("\n"), start=1):
         if line.strip():
             try:
-                yield f"line {number}", json.loads(line)
+                yield f"line {number}", _loaded(line)
             except ValueError as error:
                 raise _not_json(path, number, error) from error
 
 
 def _read_json(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
     try:
-        rows = json.loads(_decoded(path, content))
+        rows = _loaded(_decoded(path, content))
     except ValueError as error:
         raise _not_json(path, 1, error) from error
     if not isinstance(rows, list):
@@ -222,6 +230,18 @@ def _decoded(path: str, content: bytes) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - content.rfind(b"\n", 0, error.start)
         raise JobError("DataInvalid", f"{path}, line {line}, column {column}: not UTF-8") from error
+
+
+def _loaded(text: str) -> Any:
+    """What JSON says. Raises ValueError, also for half of a character, as of an emoji that was cut."""
+    value = json.loads(text)
+    if "\\ud" in text.lower():  # the escapes of halves; Unicode text has none, and no tokenizer takes them
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise ValueError(f"{half} is half of a character, as of one that was cut") from error
+    return value
 
 
 def _not_json(path: str, line: int, error: ValueError) -> JobError:

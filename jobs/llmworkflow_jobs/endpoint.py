@@ -174,11 +174,12 @@ async def _one(
         reply = await client.chat.completions.create(**body)
     except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
         raise _failed(client, error) from error
-    except (openai.OpenAIError, RowError) as error:
+    except (openai.OpenAIError, RowError, ValueError) as error:  # the last where it is no JSON
         return index, Answer("", [], -1.0, f"{type(error).__name__}: {error}")
-    if not getattr(reply, "choices", None):  # such as a gateway's word that nobody is there
-        return index, Answer("", [], -1.0, f"NoAnswer: the endpoint sent no choices: {str(reply)[:200]}")
-    choice, usage = reply.choices[0], reply.usage
+    choices = getattr(reply, "choices", None)
+    if not choices or choices[0].message is None:  # a gateway's word that nobody is there, or a filter's
+        return index, Answer("", [], -1.0, f"NoAnswer: the endpoint sent no message: {str(reply)[:200]}")
+    choice, usage = choices[0], reply.usage
     return index, Answer(
         choice.message.content or "",
         [],

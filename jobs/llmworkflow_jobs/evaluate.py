@@ -60,7 +60,10 @@ def group_of(row: Mapping[str, Any], row_id: str | int, column: str | None) -> s
     """What a row shares with others by its value in column `evaluate.groupBy`; without one it stands for itself."""
     if column is None:
         return None
-    return json.dumps(row[column], sort_keys=True, default=str) if column in row else f"row {row_id}"
+    value = row.get(column)
+    if value is None or value == "":  # as Parquet and CSV have what a row lacks
+        return f"row {row_id}"
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _evaluate(rows: Sequence[Scored], name: str, metric: Metric, seed: int) -> Evaluation:

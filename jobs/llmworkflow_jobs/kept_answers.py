@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from pyarrow import fs
@@ -23,12 +23,14 @@ _SECONDS = 5.0
 def kept(ask: Ask, name: str, config: JobConfig) -> Ask:
     """Asks only for what no attempt of this revision has an answer to, and keeps the answers that come.
 
-    `name` tells the model that answers from others of the same batch. Failed rows are not kept.
+    `name` tells the model that answers from others of the same batch. Failed rows are not kept, and what was answered
+    by another attempt of what an earlier stage made counts for nothing.
     """
+    made = {stage: (told.get("artifact") or {}).get("digest") for stage, told in config.inputs.items()}
 
     def resumed(requests: Sequence[Request]) -> Iterator[tuple[int, Answer]]:
         known = _read(name, config)
-        keys = [_key(request) for request in requests]
+        keys = [_key(request, made) for request in requests]
         found = {index: known[keys[index]] for index in askable(requests) if keys[index] in known}
         yield from found.items()
         rest = set(askable(requests)) - set(found)
@@ -77,10 +79,10 @@ def _folders(config: JobConfig) -> list[str]:
     return [f"{info.path}/{FOLDER}" for info in attempts if info.type == fs.FileType.Directory]
 
 
-def _key(request: Request) -> str:
-    """What is asked, and for which row."""
+def _key(request: Request, made: Mapping[str, str | None]) -> str:
+    """What is asked, for which row, and of what."""
     asked = [request.row_id, request.messages, request.token_ids, dict(request.sampling), request.adapter]
-    return storage.text_digest(json.dumps(asked, sort_keys=True, default=str))
+    return storage.text_digest(json.dumps([*asked, made], sort_keys=True, default=str))
 
 
 class _Parts:

@@ -36,7 +36,7 @@ class Media:
         """The messages of a request, of which the first of the user also holds what the row has. Raises RowError."""
         part = {"type": f"{self.kind}_url", f"{self.kind}_url": {"url": self._address(request.row)}}
         found: list[dict[str, Any]] = [dict(message) for message in request.messages]
-        first = next(message for message in found if message["role"] == "user")
+        first = found[_first_of_user(found)]
         first["content"] = [part, {"type": "text", "text": first["content"]}]
         return found
 
@@ -99,7 +99,7 @@ def shown(encode: Encode) -> Encode:
     """`encode` for messages of which the first of the user shows an image, in the form of chat templates."""
 
     def with_image(messages: list[Message]) -> list[int]:
-        first = next(place for place, message in enumerate(messages) if message["role"] == "user")
+        first = _first_of_user(messages)
         text = {"type": "text", "text": messages[first]["content"]}
         user: Any = {"role": "user", "content": [{"type": "image"}, text]}
         return encode([*messages[:first], user, *messages[first + 1 :]])
@@ -115,7 +115,18 @@ def for_engine(row: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _opened(content: bytes) -> Any:
     from PIL import Image
 
-    return Image.open(io.BytesIO(content)).convert("RGB")
+    try:
+        return Image.open(io.BytesIO(content)).convert("RGB")
+    except Image.DecompressionBombError as error:  # larger than PIL takes
+        raise OSError(str(error)) from error
+
+
+def _first_of_user(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Place of the user's first message. Raises RowError where there is none."""
+    for place, message in enumerate(messages):
+        if message["role"] == "user":
+            return place
+    raise RowError("messages", "there is none of the user, which the media would go with")
 
 
 def check(rows: Sequence[Mapping[str, Any]], config: JobConfig) -> None:

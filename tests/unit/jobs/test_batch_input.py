@@ -67,6 +67,9 @@ def test_rows_of_an_earlier_batch_come_with_its_answers(drafted: dict[str, Any])
         {"topic": "the sea", "score_human": 5, "draft": None, "draft_error": "too long"},
     ]
     assert found.source == "stage draft"
+    manifest = drafted["inputs"]["draft"]["artifact"]["digest"]
+    assert found.digests.keys() == {"stage draft"}
+    assert found.digests["stage draft"] != manifest, "another attempt with the same answers is the same data"
 
 
 def test_a_row_that_failed_before_is_not_asked(drafted: dict[str, Any]) -> None:

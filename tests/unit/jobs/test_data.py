@@ -100,6 +100,7 @@ def check(row: Mapping[str, Any]) -> None:
         ("a.jsonl", b'{"output": "1"}\n{"out": "2"}\n', "ColumnMissing", "line 2, column output: .*prompt.columns"),
         ("a.jsonl", b'{"output": "1"}\n{"output": 2}\n', "DataInvalid", "line 2, column output: expected a text"),
         ("a.jsonl", b'{"output": "1"}\n{"output": "\xff"}\n', "DataInvalid", r"a\.jsonl, line 2, column 13: not UTF-8"),
+        ("a.jsonl", b'{"output": "1"}\n{"output": "a\\ud83d"}', "DataInvalid", r"a\.jsonl, line 2: not JSON .* half"),
         ("a.json", b'[{"output": "1"},\n {"output": }]', "DataInvalid", r"a\.json, line 2, column 13: not JSON"),
         ("a.json", b'{"output": "1"}', "DataInvalid", r"a\.json: expected a list of objects; set format: jsonl"),
         ("a.json", b'[{"output": "1"}, 3]', "DataInvalid", r"a\.json, row 2: expected an object, found int"),

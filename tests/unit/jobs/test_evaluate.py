@@ -51,7 +51,8 @@ def test_rows_of_a_group_are_one_draw() -> None:
 def test_groups_are_values_of_any_kind_and_a_row_without_one_is_its_own() -> None:
     assert group_of({"target": ["x"]}, 3, "target") == group_of({"target": ["x"]}, 4, "target")
     assert group_of({"target": 1}, 3, "target") != group_of({"target": "1"}, 4, "target")
-    assert group_of({}, 3, "target") != group_of({}, 4, "target")
+    for lacking in ({}, {"target": None}, {"target": ""}):
+        assert group_of(lacking, 3, "target") != group_of(lacking, 4, "target")
     assert group_of({"target": 1}, 3, None) is None
 
 

@@ -81,6 +81,12 @@ def test_rows_that_are_all_right_leave_as_much_doubt_as_there_are_draws(
     assert intervals.of_mean([1.0] * 40, groups, 0) == intervals.wilson(1.0, draws)
 
 
+def test_one_draw_tells_nothing_of_others() -> None:
+    assert intervals.of_mean([1.0, 0.0, 1.0, 1.0], ["g"] * 4, 0) == (0.0, 1.0)
+    assert intervals.of_mean([0.9], None, 0) == (0.0, 1.0)
+    assert intervals.of_mean([-3.0], None, 0) == (-3.0, 1.0)
+
+
 def difference(better: int, worse: int, same: int, confidence: float = 0.95) -> tuple[float, float]:
     return intervals.of_difference([1.0] * better + [-1.0] * worse + [0.0] * same, None, 0, confidence)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,13 @@ def test_nothing_is_left_of_them(attempt: Attempt, tmp_path: Path) -> None:
     killed_at(8, attempt(2))
     kept_answers.remove(attempt(2))
     assert not list(tmp_path.rglob("answered"))
+
+
+def test_answers_of_what_was_made_anew_since_are_none(attempt: Attempt) -> None:
+    def of_adapter(number: int, digest: str) -> JobConfig:
+        return replace(attempt(number), inputs={"tune": {"artifact": {"uri": "x", "digest": digest}}})
+
+    killed_at(5, of_adapter(1, "sha256:1"))
+    backend = Backend()
+    list(kept_answers.kept(backend, "rows", of_adapter(2, "sha256:2"))(REQUESTS))
+    assert backend.asked == list(range(10))

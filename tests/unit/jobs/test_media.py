@@ -108,6 +108,21 @@ def test_the_image_has_its_place_in_the_users_message() -> None:
     ]
 
 
+def test_media_go_with_a_message_of_the_user() -> None:
+    with pytest.raises(RowError, match="there is none of the user"):
+        media.shown(lambda _: [])(MESSAGES[:1])
+
+
+def test_a_picture_that_is_too_large_is_an_error_of_its_row(
+    seeing: Callable[[Any], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1)
+    file = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(file, "PNG")
+    with pytest.raises(RowError, match="photo"):
+        seeing(file.getvalue())
+
+
 def test_a_row_without_an_image_shows_none(stage_config: Document) -> None:
     assert media.look(config.parse(stage_config("batch"))) is None
     assert media.for_engine({"model": "/m"}, "shown") == {}
