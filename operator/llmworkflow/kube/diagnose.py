@@ -76,8 +76,17 @@ def _not_made(evidence: Evidence) -> Diagnosis | None:
     events = (
         event for event in reversed(evidence.events) if (event.get("lastTimestamp") or newest) >= newest
     )
-    messages = (event.get("message", "") for event in events)
-    return next((found for message in messages if (found := _refusal(message))), None)
+    return next((found for event in events if (found := _of_event(event))), None)
+
+
+def _of_event(event: JsonObject) -> Diagnosis | None:
+    message = event.get("message", "")
+    if found := _refusal(message):
+        return found
+    refused = re.search(r"is forbidden: |is invalid: |denied the request: ", message)
+    if refused and event.get("reason", "").startswith("FailedToCreate"):
+        return Diagnosis(PendingReason.FORBIDDEN, message[refused.end() :])
+    return None
 
 
 def _refusal(message: str) -> Diagnosis | None:

@@ -15,6 +15,8 @@ _KEYS = {
     "ports": "containerPort",
     "topologySpreadConstraints": "topologyKey",
 }
+# Lists whose entries hold one thing beside their name.
+_OF_ONE_KIND = frozenset({"volumes", "env"})
 # Lists that only grow.
 _APPENDED = frozenset({"tolerations", "envFrom"})
 
@@ -41,5 +43,14 @@ def _merged_entries(base: list[Any], patch: list[Any], field: str) -> list[Any]:
     if nameless := [entry for entry in patch if not isinstance(entry, dict) or key not in entry]:
         raise RenderError(f"podTemplate: {nameless[0]} in {field} has no {key}, by which entries are merged")
     patches = {entry[key]: entry for entry in patch}
-    kept = [merged(entry, patches.pop(entry[key])) if entry[key] in patches else entry for entry in base]
+    kept = [
+        _merged_entry(entry, patches.pop(entry[key]), field) if entry[key] in patches else entry
+        for entry in base
+    ]
     return kept + list(patches.values())
+
+
+def _merged_entry(entry: Any, patch: Any, field: str) -> Any:
+    """One entry; a volume has one source and a variable one value, so that another one takes its place."""
+    alien = field in _OF_ONE_KIND and patch.keys() - entry.keys()
+    return merged({} if alien else entry, patch)

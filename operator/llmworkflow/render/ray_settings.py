@@ -1,5 +1,6 @@
 """Settings of one stage's Ray cluster: the stage's over the workflow's over the installation's."""
 
+import math
 from typing import Any
 
 from llmworkflow.api.fields import SpecModel
@@ -7,7 +8,9 @@ from llmworkflow.api.spec.common import Accelerator, EnvVar, RaySettings, Resour
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.render.errors import RenderError
+from llmworkflow.render.quantity import number
 from llmworkflow.render.settings import Settings
+from llmworkflow.render.sizing import cpus_per_pod, uses_accelerator
 
 
 def stage_named(workflow: LLMWorkflow, name: str) -> Stage:
@@ -33,14 +36,26 @@ def effective_ray(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> Ra
         RenderError: the installation has no such accelerator.
     """
     chosen = chosen_ray(workflow, stage)
+    accelerator = resolved_accelerator(chosen.accelerator, stage.name, settings)
     return chosen.model_copy(
         update={
             "image": chosen.image or settings.image,
             "head": resources_over(settings.head, chosen.head),
-            "worker": resources_over(settings.worker, chosen.worker),
-            "accelerator": resolved_accelerator(chosen.accelerator, stage.name, settings),
+            "worker": _worker(stage, chosen.worker, accelerator, settings),
+            "accelerator": accelerator,
         }
     )
+
+
+def _worker(
+    stage: Stage, chosen: Resources | None, accelerator: Accelerator | None, settings: Settings
+) -> Resources:
+    """The worker; the installation's CPUs are raised to what the processes of a pod take, or Ray would place none."""
+    worker = resources_over(settings.worker, chosen)
+    if (chosen and chosen.cpu is not None) or worker.cpu is None or "num-cpus" in worker.ray_start_params:
+        return worker
+    taken = math.ceil(cpus_per_pod(stage, accelerator if uses_accelerator(stage) else None))
+    return worker.model_copy(update={"cpu": taken}) if taken > number(worker.cpu) else worker
 
 
 def resolved_accelerator(wanted: Accelerator | None, stage: str, settings: Settings) -> Accelerator | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from llmworkflow import __version__
 from llmworkflow.api.fields import JsonObject, SpecModel
@@ -68,6 +68,14 @@ class Settings(SpecModel):
     """The Ray head."""
     worker: Resources = Resources(cpu=4, memory="32Gi")
     """The Ray workers."""
+
+    @field_validator("head", "worker")
+    @classmethod
+    def _over_default(cls, given: Resources, info: ValidationInfo) -> Resources:
+        """What an installation sets of them, over what is written here."""
+        default: Resources = cls.model_fields[str(info.field_name)].default
+        return default.model_copy(update={name: getattr(given, name) for name in given.model_fields_set})
+
     operators: list[JsonObject] = [
         _pods_of("llmworkflow", "llmworkflow"),
         _pods_of("kuberay", "kuberay-operator"),

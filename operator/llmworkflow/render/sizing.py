@@ -3,10 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from llmworkflow.api.spec.batch import StepResources
 from llmworkflow.api.spec.common import Accelerator, Parallelism
 from llmworkflow.api.spec.fine_tune import Workers
 from llmworkflow.api.spec.serve import ServedModel
 from llmworkflow.api.spec.stage import Stage
+from llmworkflow.render.quantity import number
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,22 @@ def worker_pods(stage: Stage, accelerator: Accelerator | None) -> PodRange:
     return PodRange(1, 1)
 
 
+def cpus_per_pod(stage: Stage, accelerator: Accelerator | None) -> float:
+    """CPUs of Ray that the processes of one pod take together; 0 where a stage has none of its own."""
+    together = _processes_per_pod(accelerator)
+    if stage.fine_tune:
+        workers = stage.fine_tune.workers
+        return min(together, workers.max or workers.count) * (workers.cpu or 1)
+    if stage.serve:
+        engines = sum(model.replicas.max * _processes(model.parallelism) for model in stage.serve.models)
+        return min(together, engines) + 1  # the ingress
+    if stage.batch and uses_accelerator(stage):
+        steps = (stage.batch.pipeline.preprocess, stage.batch.pipeline.postprocess)
+        own = sum(number(step.cpu or 1) for step in steps if step != StepResources())
+        return min(together, stage.batch.concurrency * _processes(stage.batch.parallelism)) + float(own)
+    return 0
+
+
 def _training_pods(workers: Workers, accelerator: Accelerator | None) -> PodRange:
     together = _processes_per_pod(accelerator)
     fewest, most = workers.min or workers.count, workers.max or workers.count
@@ -65,10 +83,15 @@ def _pods_per_engine(parallelism: Parallelism, accelerator: Accelerator | None) 
 
     Unless it is told how to spread, an engine takes all accelerators of its pod.
     """
-    processes = parallelism.tensor * parallelism.pipeline * parallelism.data
+    processes = _processes(parallelism)
     if processes == 1 and accelerator and accelerator.count > 1:
         return 1
     return processes / _processes_per_pod(accelerator)
+
+
+def _processes(parallelism: Parallelism) -> int:
+    """Processes of an engine."""
+    return parallelism.tensor * parallelism.pipeline * parallelism.data
 
 
 def _processes_per_pod(accelerator: Accelerator | None) -> int:

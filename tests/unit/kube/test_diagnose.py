@@ -147,6 +147,16 @@ CASES: dict[str, tuple[Evidence, R, str]] = {
         R.ACCOUNT_MISSING,
         "ServiceAccount b is not there; create it, or correct ray.serviceAccountName",
     ),
+    "a pod that the API server cannot take": (
+        Evidence(events=[event("FailedToCreateWorkerPod", 'Pod "p" is invalid: spec.volumes[3]: two types')]),
+        R.FORBIDDEN,
+        "spec.volumes[3]: two types",
+    ),
+    "a webhook that denies the pod": (
+        Evidence(events=[event("FailedToCreateHeadPod", 'webhook "w" denied the request: no latest tag')]),
+        R.FORBIDDEN,
+        "no latest tag",
+    ),
     "a policy that forbids the pod": (
         Evidence(events=[event("Failed", 'violates PodSecurity "restricted:latest"')]),
         R.FORBIDDEN,
@@ -169,6 +179,7 @@ def test_diagnosis(evidence: Evidence, reason: R, words: str) -> None:
         Evidence(),
         Evidence([pod()], nodes=[node(4)]),
         Evidence([pod(waiting={"reason": "ContainerCreating"})]),
+        Evidence(events=[event("Failed", "the value is invalid: x")]),
         Evidence([pod(TAINTED) | {"metadata": {"name": "p", "deletionTimestamp": "now"}}]),
     ],
 )

@@ -32,6 +32,26 @@ CASES: dict[str, tuple[Any, Any, Any]] = {
         {"containers": [{"name": "log"}, {"name": "ray-head", "tty": True}]},
         {"containers": [{"name": "ray-head", "tty": True}, {"name": "log"}]},
     ),
+    "a volume with another source": (
+        {"volumes": [{"name": "cache", "emptyDir": {}}, {"name": "shm", "emptyDir": {"medium": "Memory"}}]},
+        {
+            "volumes": [
+                {"name": "cache", "ephemeral": {"x": 1}},
+                {"name": "shm", "emptyDir": {"sizeLimit": "1Gi"}},
+            ]
+        },
+        {
+            "volumes": [
+                {"name": "cache", "ephemeral": {"x": 1}},
+                {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+            ]
+        },
+    ),
+    "a variable from elsewhere": (
+        {"containers": [{"name": "c", "env": [{"name": "A", "value": "1"}]}]},
+        {"containers": [{"name": "c", "env": [{"name": "A", "value": None, "valueFrom": {"x": 1}}]}]},
+        {"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": {"x": 1}}]}]},
+    ),
     "a variable by name": (
         {"containers": [{"name": "c", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]},
         {"containers": [{"name": "c", "env": [{"name": "A", "value": "3"}]}]},

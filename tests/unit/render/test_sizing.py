@@ -72,3 +72,36 @@ def test_batch(batch: dict[str, Any], count: float | None, expected: int) -> Non
 )
 def test_serving(models: list[dict[str, Any]], expected: tuple[int, int]) -> None:
     assert pods("chat", {"name": "l4"}, {"models": models}) == PodRange(*expected)
+
+
+@pytest.mark.parametrize(
+    ("stage", "section", "count", "ray", "cpu"),
+    [
+        ("tune", {"workers": {"count": 8}}, 8, {}, 8),
+        ("tune", {"workers": {"count": 8, "cpu": 2}}, 8, {}, 16),
+        ("tune", {"workers": {"count": 2}}, 8, {}, 4),  # the installation's
+        ("tune", {"workers": {"count": 1, "cpu": 6}}, 1, {}, 6),
+        ("tune", {"workers": {"count": 8}}, 8, {"worker": {"cpu": 6}}, 6),  # as it was told
+        ("tune", {"workers": {"count": 8}}, 8, {"worker": {"rayStartParams": {"num-cpus": "9"}}}, 4),
+        ("chat", {"models": [{"modelId": "a", "replicas": {"min": 4, "max": 4}}]}, 0.25, {}, 5),
+        ("chat", {"models": [{"modelId": "a", "parallelism": {"tensor": 8}}]}, 8, {}, 9),
+        ("chat", {"models": [{"modelId": "a"}]}, 8, {}, 4),
+        ("score", {"pipeline": {"preprocess": {"cpu": 8}}}, 1, {}, 9),
+        ("score", {"task": "http", "http": {"url": "http://x/v1"}, "model": None}, 8, {}, 4),
+    ],
+)
+def test_a_pod_has_the_cpus_that_its_processes_take(
+    stage: str, section: dict[str, Any], count: float, ray: dict[str, Any], cpu: int
+) -> None:
+    kind = {"tune": "fineTune", "score": "batch", "chat": "serve"}[stage]
+    accelerator = {"accelerator": {"name": "l4", "count": count}}
+    workflow = make_workflow(ray=accelerator | ray, stages={stage: {kind: section}})
+    worker = effective_ray(workflow, stage_named(workflow, stage), Settings()).worker
+    assert worker is not None
+    assert worker.cpu == cpu
+
+
+def test_what_an_installation_leaves_out_of_its_workers_is_as_it_was() -> None:
+    settings = Settings.model_validate({"worker": {"cpu": 16}, "head": {"memory": "16Gi"}})
+    assert (settings.worker.cpu, settings.worker.memory) == (16, "32Gi")
+    assert (settings.head.cpu, settings.head.memory) == (2, "16Gi")

@@ -1,9 +1,10 @@
 """Values that the resource has room for and this version does not carry out: refused, rather than passed over."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from llmworkflow.api.problems import Path, Problem
-from llmworkflow.api.spec.serve import Serve, ServedModel
+from llmworkflow.api.spec.serve import Application, Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
 
@@ -21,6 +22,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         path: Path = ("spec", "stages", position)
         if stage.serve:
             yield from _serving((*path, "serve"), stage.serve)
+            endpoint = f"{workflow.metadata.name}-{stage.name}"
+            yield from _beside((*path, "serve", "applications"), stage.serve.applications, endpoint)
 
 
 def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
@@ -34,6 +37,29 @@ def _serving(path: Path, serve: Serve) -> Iterator[Problem]:
                     "Ray Serve gives an application written values alone",
                     "set the variable in ray.env, which all applications see",
                 )
+
+
+def _beside(path: Path, applications: Sequence[Application], endpoint: str) -> Iterator[Problem]:
+    """What Ray Serve refuses, and with it the endpoint; `endpoint` is the name of the endpoint's own application."""
+    prefixes: dict[str, str] = {}
+    for position, application in enumerate(applications):
+        place = (*path, position)
+        if application.name == endpoint:
+            told = "is the name of the endpoint's own application"
+            yield Problem((*place, "name"), told, "choose another", value=application.name)
+        if not re.search(r"\w[.:]\w", application.import_path):
+            told = "names no application in a module"
+            yield Problem(
+                (*place, "importPath"), told, "write module:application", value=application.import_path
+            )
+        prefix = application.route_prefix.rstrip("/")
+        if prefix in prefixes:
+            told = f"belongs to application {prefixes[prefix]}"
+            yield Problem((*place, "routePrefix"), told, "choose another", value=application.route_prefix)
+        if re.match(r"/(v1|llmworkflow)(/|$)", prefix):
+            told = "belongs to the endpoint"
+            yield Problem((*place, "routePrefix"), told, "choose another", value=application.route_prefix)
+        prefixes.setdefault(prefix, application.name)
 
 
 def _served(path: Path, model: ServedModel) -> Iterator[Problem]:
