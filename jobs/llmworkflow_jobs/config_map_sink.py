@@ -24,7 +24,7 @@ _PATIENCE_SECONDS, _LONGEST_PAUSE_SECONDS = 600.0, 30.0
 # The API server may be away, or busy, for a while.
 _PASSING = (429, 500, 502, 503, 504)
 # One that was just started knows no rights yet; and a Role or a ConfigMap that somebody deleted is made anew.
-_REFUSALS, _REFUSED_SECONDS = (401, 403, 404), 60.0
+_REFUSALS, _REFUSED_SECONDS = (401, 403, 404), 120.0
 
 logger = logging.getLogger(__name__)
 
