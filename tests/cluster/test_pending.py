@@ -14,8 +14,8 @@ from .fates import CRASH_LOOP, ImagePullFails, NotAttached, Runs
 from .job_journeys import runs, tune
 from .journeys import Journey, Played, play, selected, shows
 from .scene import SECONDS, Scene, eventually
-from .scripts import NEVER_ENDS
-from .service_journeys import chat, served
+from .scripts import NEVER_ENDS, ServeScript
+from .service_journeys import DEPLOYING, becomes, chat, served
 from .supplies import claim, secret
 
 TROUBLES: list[Journey] = []
@@ -92,12 +92,14 @@ def gpus_that_others_use(scene: Scene) -> None:
 @shows(TROUBLES)
 def successor_without_a_gpu(scene: Scene) -> None:
     served(scene)
+    becomes(scene, DEPLOYING)  # as without a worker to run an engine
     scene.edit(chat(length=8192), ray=accelerator("NVIDIA-B200"))
     scene.tells(
         "chat", S.UPGRADING, "AcceleratorUnavailable",
         "needs 1 nvidia.com/gpu and no node with nvidia.com/gpu.product=NVIDIA-B200 has any",
     )  # fmt: skip
     assert scene.workflow["status"]["serving"], "its predecessor serves"
+    becomes(scene, ServeScript())
     scene.edit(chat(length=8192), ray=L4)
     scene.until("chat", S.SERVING)
 

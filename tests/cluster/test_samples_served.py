@@ -100,6 +100,8 @@ def _supply(scene: Scene) -> None:
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": PERSON}],
         }
     )
+    # The API server takes a moment to know of new rights.
+    _type(scene, "until kubectl auth can-i get llmworkflows; do sleep 0.5; done")
 
 
 def _shown(scene: Scene) -> list[str]:
