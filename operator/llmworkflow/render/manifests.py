@@ -28,6 +28,7 @@ ENTRYPOINTS = {
 
 _EVERYWHERE = ("0.0.0.0", 8000)  # noqa: S104  the endpoint is meant to be reached from other pods
 
+_MOST_SECONDS = 2**31 - 1  # of KubeRay's deadlines
 _LONGEST_CONFIG = 100_000  # the annotations of a pod hold 256 KiB in all
 
 INITIALIZING_TIMEOUT = (
@@ -96,7 +97,10 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
     made_of = {names.ANNOTATION_CLUSTER: engines.cluster(workflow, work, settings)}
     cluster = ray_cluster(context)
     # KubeRay takes clusters that differ in sizes of groups or in tolerations for the same one.
-    cluster["headGroupSpec"]["template"]["metadata"]["annotations"] |= made_of
+    described = cluster["headGroupSpec"]["template"].setdefault(
+        "metadata", {}
+    )  # a pod template may have removed it
+    described["annotations"] = described.get("annotations", {}) | made_of
     return render_template(
         "ray-service",
         metadata=_child_metadata(context, name, {INITIALIZING_TIMEOUT: f"{ready}s"} | made_of),
@@ -107,11 +111,11 @@ def _ray_service(context: StageContext, name: str) -> JsonObject:
 
 
 def _deadlines(stage: Stage, settings: Settings) -> tuple[int, int]:
-    """KubeRay's deadlines until the job runs, and until it ends: later than the planner's own."""
+    """KubeRay's deadlines until the job runs, and until it ends: later than the planner's own, and 32 bits long."""
     pending = 2 * (stage.pending_timeout_seconds or 0) or settings.pending_deadline_seconds
     limit = stage.timeout_seconds or (SERVE_LIMIT_SECONDS if stage.serve else 0)
     running = 2 * limit or settings.active_deadline_seconds
-    return pending, pending + running
+    return min(pending, _MOST_SECONDS), min(pending + running, _MOST_SECONDS)
 
 
 def _child_metadata(context: StageContext, name: str, annotations: dict[str, str]) -> JsonObject:

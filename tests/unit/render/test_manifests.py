@@ -113,6 +113,7 @@ def test_packages() -> None:
         ({}, (86400, 86400 + 30 * 86400)),
         ({"timeoutSeconds": 100}, (86400, 86400 + 200)),
         ({"timeoutSeconds": 100, "pendingTimeoutSeconds": 10}, (20, 220)),
+        ({"timeoutSeconds": 2**31 - 1}, (86400, 2**31 - 1)),
     ],
 )
 def test_deadlines_of_kuberay_are_looser_than_the_planners(
@@ -179,6 +180,13 @@ def test_an_engine_option_makes_a_new_cluster() -> None:
     models = [{"modelId": "viggo", "model": {"stage": "tune"}, "engineKwargs": {"max_model_len": 8}}]
     changed = child_of("chat", stages={"chat": {"serve": {"models": models}}})
     assert cluster_of(changed) != cluster_of(child_of("chat"))
+
+
+@pytest.mark.parametrize("template", [{"metadata": None}, {"metadata": {"annotations": None}}])
+def test_a_template_without_annotations_gets_those_that_are_needed(template: dict[str, Any]) -> None:
+    child = child_of("chat", ray={"head": {"podTemplate": template}})
+    head = child["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]
+    assert names.ANNOTATION_CLUSTER in head["metadata"]["annotations"]
 
 
 def test_the_port_of_the_endpoint_is_open_on_workers() -> None:
