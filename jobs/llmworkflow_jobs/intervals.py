@@ -21,15 +21,14 @@ def of_mean(points: Sequence[float], groups: Sequence[Hashable] | None, seed: in
     """Bounds of the 95 % interval of the mean of `points`; (0, 1) for none.
 
     Points of 0 and 1 that are independent have Wilson's. So have those that are all alike, over as many draws as there
-    are groups, as the bootstrap sees no spread in them. All others are resampled; one draw alone
-    tells nothing of others.
+    are groups, as the bootstrap sees no spread in them. All others are resampled; one draw tells nothing of others.
     """
+    draws = len(points) if groups is None else len(set(groups))
     proportion = set(points) <= {0.0, 1.0}
     alike = len(set(points)) < 2
     if not points or (proportion and (groups is None or alike)):
-        draws = len(points) if groups is None else len(set(groups))
         return wilson(points[0] if alike and points else sum(points) / max(1, len(points)), draws)
-    if len(set(groups or range(len(points)))) == 1:
+    if draws == 1:
         return min(0.0, *points), max(1.0, *points)
     return bootstrap(points, groups, seed, CONFIDENCE)
 

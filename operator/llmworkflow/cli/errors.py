@@ -1,18 +1,32 @@
 """How the command ends: 0 done, 1 failed, 2 bad input; always with a line for people, never with a traceback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec, TypeVar
 
 import click
 
 from llmworkflow.api.problems import InvalidWorkflow
 from llmworkflow.client.errors import ClientError
+from llmworkflow.client.workflow import Workflow
 from llmworkflow.local.errors import LocalError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 P = ParamSpec("P")
+W = TypeVar("W", bound=Workflow)
+
+
+def each(workflows: Iterable[W], act: Callable[[W], object]) -> int:
+    """Do something with every workflow; what hinders it with one is told, and keeps nobody from the others."""
+    code = DONE
+    for workflow in workflows:
+        try:
+            act(workflow)
+        except LocalError as error:
+            click.echo(f"error: {workflow.namespace}/{workflow.name}: {error}", err=True)
+            code = FAILED
+    return code
 
 
 def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:

@@ -5,9 +5,8 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
-from llmworkflow.cli.errors import DONE, FAILED, ends_well
+from llmworkflow.cli.errors import each, ends_well
 from llmworkflow.client.machine import Machine
-from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
 
 
@@ -23,14 +22,8 @@ def gc(name: str | None, namespace: str | None, dry_run: bool) -> int:
     spec.storage.retention.keepRevisions stay, and what serves, served last, runs, or is an input of what stays.
     """
     console, machine = Console(), Machine(namespace)
-    failed = False
-    for workflow in machine.workflows() if name is None else [machine.workflow(name)]:
-        try:
-            _collect(workflow.home, dry_run, console)
-        except LocalError as error:  # of one, which is no reason to leave the others
-            click.echo(f"error: {workflow.namespace}/{workflow.name}: {error}", err=True)
-            failed = True
-    return FAILED if failed else DONE
+    chosen = machine.workflows() if name is None else [machine.workflow(name)]
+    return each(chosen, lambda workflow: _collect(workflow.home, dry_run, console))
 
 
 def _collect(home: WorkflowHome, dry_run: bool, console: Console) -> None:

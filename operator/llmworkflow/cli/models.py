@@ -8,12 +8,11 @@ import click
 from rich.table import Table
 
 from llmworkflow.api.yaml_writer import to_yaml
-from llmworkflow.cli.errors import DONE, FAILED, ends_well
+from llmworkflow.cli.errors import each, ends_well
 from llmworkflow.cli.options import on_target
 from llmworkflow.cli.view import age, columns, show
 from llmworkflow.client.workflow import Target
 from llmworkflow.core.registry import TunedModel
-from llmworkflow.local.errors import LocalError
 
 
 @click.command()
@@ -32,13 +31,9 @@ def models(target: Target, name: str | None, everywhere: bool, output: str | Non
 
     On this machine they are those on the storage, on a cluster those that the status of the workflow knows of.
     """
-    found, failed = list[TunedModel](), False
-    for workflow in target.workflows(everywhere) if name is None else [target.workflow(name)]:
-        try:
-            found += workflow.models()
-        except LocalError as error:  # of one, which is no reason to leave the others
-            click.echo(f"error: {workflow.namespace}/{workflow.name}: {error}", err=True)
-            failed = True
+    chosen = target.workflows(everywhere) if name is None else [target.workflow(name)]
+    found = list[TunedModel]()
+    code = each(chosen, lambda workflow: found.extend(workflow.models()))
     if output in ("json", "yaml"):
         content = [model.dump() for model in found]
         click.echo(json.dumps(content, indent=2) if output == "json" else to_yaml(content).rstrip("\n"))
@@ -46,7 +41,7 @@ def models(target: Target, name: str | None, everywhere: bool, output: str | Non
         show(_table(found, wide=output == "wide"))
     else:
         click.echo(f"{name or target.place}: no model was made yet", err=True)
-    return FAILED if failed else DONE
+    return code
 
 
 def _table(found: Sequence[TunedModel], wide: bool) -> Table:

@@ -1,7 +1,5 @@
 """Looks this machine over."""
 
-import errno
-import os
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -39,8 +37,7 @@ def _room() -> Finding:
     root = default_root()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not os.access(root, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
+        tempfile.TemporaryFile(dir=root).close()  # nothing can run where nothing can be written
         check_machine(Path(tempfile.gettempdir()))
         check_disk(root, ROOT_VARIABLE)
     except LocalError as error:

@@ -1,11 +1,11 @@
 """What commands may see and do, wherever workflows live."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
+from llmworkflow.api.checks.names import SUBDOMAIN
 from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
@@ -14,8 +14,6 @@ from llmworkflow.client.endpoint import Endpoint
 from llmworkflow.client.errors import ClientError
 from llmworkflow.core.registry import TunedModel
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-
 
 def check_name(what: str, name: str) -> str:
     """The name, if it is one of Kubernetes': a part of a path, and nothing that leads elsewhere.
@@ -23,7 +21,7 @@ def check_name(what: str, name: str) -> str:
     Raises:
         ClientError: it is none.
     """
-    if not _NAME.fullmatch(name):
+    if not SUBDOMAIN.fullmatch(name):
         raise ClientError(f"{name!r} is no name of a {what}: use a-z, 0-9 and -")
     return name
 

@@ -23,8 +23,8 @@ from llmworkflow.render.stage_context import report_name
 LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
 
 _P = ChildPhase
-_COMING_UP = (StageState.QUEUED, StageState.STARTING, StageState.RUNNING, StageState.CHECKING)
-_UPGRADING = StageState.UPGRADING
+_S = StageState
+_COMING_UP = (_S.QUEUED, _S.STARTING, _S.RUNNING, _S.CHECKING, _S.UPGRADING)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Observer:
         if stage is None or record.owner_uid != workflow.metadata.uid or record.terminating:
             return seen, float("inf")
         phase = record.look.phase
-        comes_up = record.kind == "RayService" and stage.state in (*_COMING_UP, _UPGRADING)
-        if phase is _P.PENDING or (comes_up and phase is _P.RUNNING):
+        comes_up = record.kind == "RayService" and phase is _P.RUNNING and stage.state in _COMING_UP
+        if phase is _P.PENDING or comes_up:
             return await self._diagnosed(record, seen, stage)
         self._diagnoses.forget(record.uid)
         if record.kind == "RayService":
@@ -121,7 +121,7 @@ class Observer:
         diagnosis, again = await self._diagnoses.of(record)
         if diagnosis is None:
             return seen, again
-        phase = seen.phase if stage.state is _UPGRADING else _P.PENDING
+        phase = seen.phase if stage.state is _S.UPGRADING else _P.PENDING
         return replace(seen, phase=phase, reason=diagnosis.reason.value, message=diagnosis.message), again
 
     async def _service(
@@ -132,7 +132,7 @@ class Observer:
             return seen, float("inf")
         if wait := self._cache.ready_in(record, time.monotonic()):
             return replace(seen, phase=_P.RUNNING), wait
-        if stage.state is StageState.SERVING:
+        if stage.state is _S.SERVING:
             return seen, float("inf")
         found = await endpoint.verdict(self._session, record)
         return replace(seen, report=found), ASK_SECONDS

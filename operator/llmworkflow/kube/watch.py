@@ -128,9 +128,8 @@ class ChildWatch(Watch):
     def _read(self, child: JsonObject) -> ChildRecord | None:
         """The record of a child; one that makes no sense does not keep the others from being seen."""
         try:
-            return record_of(
-                child | {"kind": self._resource.kind}
-            )  # items of a list do not say what they are
+            # Items of a list do not say what they are.
+            return record_of(child | {"kind": self._resource.kind})
         except (AttributeError, LookupError, TypeError, ValueError):
             metadata = child["metadata"]
             where = f"{self._resource.kind} {metadata['namespace']}/{metadata['name']}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .builders import workflow
+import copy
+
+from .builders import SPEC, workflow
 from .simulator import SimulatedCluster
 
 RATE = "stages.0.fineTune.training.learningRate"
@@ -10,6 +12,20 @@ RATE = "stages.0.fineTune.training.learningRate"
 
 def serving(*edits: tuple[str, object]) -> SimulatedCluster:
     return SimulatedCluster(workflow(*edits)).until_serving()
+
+
+def judged_twice() -> SimulatedCluster:
+    """An endpoint of a model that two batches judged, side by side."""
+    spec = copy.deepcopy(SPEC)
+    tune, batch, chat = spec["stages"]
+    safety = {**copy.deepcopy(batch), "name": "safety", "dependsOn": ["tune"]}
+    spec["stages"] = [
+        tune,
+        safety,
+        {**batch, "dependsOn": ["tune"]},
+        {**chat, "dependsOn": ["safety", "score"]},
+    ]
+    return SimulatedCluster(workflow(spec=spec))
 
 
 def upgraded(cluster: SimulatedCluster, rate: float = 1e-3) -> SimulatedCluster:

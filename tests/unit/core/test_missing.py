@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from .builders import SPEC, score, workflow
+from .endpoints import judged_twice
 from .simulator import SimulatedCluster, started
 
 
@@ -84,28 +85,11 @@ def test_all_inputs_are_made_again_where_none_is_named() -> None:
 # several readers
 
 
-def judged_twice() -> SimulatedCluster:
-    """An endpoint of a model that two batches judged, side by side."""
-    spec = copy.deepcopy(SPEC)
-    tune, batch, chat = spec["stages"]
-    safety = {**copy.deepcopy(batch), "name": "safety", "dependsOn": ["tune"]}
-    spec["stages"] = [
-        tune,
-        safety,
-        {**batch, "dependsOn": ["tune"]},
-        {**chat, "dependsOn": ["safety", "score"]},
-    ]
-    return SimulatedCluster(workflow(spec=spec))
-
-
 def serving(cluster: SimulatedCluster) -> SimulatedCluster:
     cluster.settle()
     for stage in ("tune", "safety", "score"):
         cluster.complete(stage)
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert set(cluster.states().values()) == {"Succeeded", "Serving"}
     return cluster
 

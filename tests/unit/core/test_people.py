@@ -145,10 +145,7 @@ def test_a_promotion_needs_consent_before_it_is_served() -> None:
     assert chat.state == "AwaitingApproval"
     cluster.ask(Verb.APPROVE, f"chat@{chat.revision}#1", user="ann")
     cluster.settle()
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert cluster.status.serving.user == "ann"
 
     cluster.edit(("stages.0.fineTune.training.seed", 7))
@@ -191,10 +188,7 @@ def test_a_promotion_names_who_agreed_to_the_score() -> None:
     cluster = scored(APPROVAL)
     cluster.ask(Verb.APPROVE, f"score@{cluster.stage('score').revision}#1", user="ann")
     cluster.settle()
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert cluster.status.serving.user == "ann"
 
 

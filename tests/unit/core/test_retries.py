@@ -273,10 +273,7 @@ def test_a_suspended_endpoint_is_withdrawn_and_comes_back() -> None:
     assert condition(cluster, "Available") == "False"
     cluster.edit(("suspend", False))
     cluster.settle()
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert cluster.states()["chat"] == "Serving"
     assert cluster.status.serving == served, "the same promotion"
     assert cluster.status.history == []

@@ -172,10 +172,7 @@ def test_where_two_have_no_room_the_service_ends_before_its_successor_starts(goe
     cluster.settle()
     assert cluster.states()["chat"] == "Starting"
     assert (cluster.stage("chat").failures, cluster.stage("chat").attempts) == (0, [])
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert cluster.states()["chat"] == "Serving"
     assert cluster.status.serving.revision == cluster.stage("chat").revision
 

@@ -27,10 +27,7 @@ def test_a_service_that_was_deleted_by_hand_is_made_anew() -> None:
     cluster.settle()
     assert cluster.states()["chat"] == "Starting"
     assert conditions(cluster)["Available"] == "False"
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     chat = cluster.stage("chat")
     assert (chat.state, chat.attempt, chat.failures) == ("Serving", 2, 0)
     assert cluster.status.serving == before
@@ -72,10 +69,7 @@ def test_a_service_can_be_preempted() -> None:
     cluster.settle()
     assert cluster.states()["chat"] == "Queued"
     assert conditions(cluster)["Available"] == "False"
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     assert (cluster.states()["chat"], cluster.stage("chat").failures) == ("Serving", 0)
 
 

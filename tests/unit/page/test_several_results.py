@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import copy
-
 from llmworkflow.api.names import Verb
 from llmworkflow.page import charts
 from llmworkflow.page.contenders import Role, trials
 from llmworkflow.page.sources import Sources
 from llmworkflow.page.training import trainings
 
-from ..core.builders import SPEC, score, workflow  # noqa: TID252 - tests is on no path
-from ..core.endpoints import RATE  # noqa: TID252
-from ..core.simulator import SimulatedCluster, started  # noqa: TID252
+from ..core.builders import score  # noqa: TID252 - tests is on no path
+from ..core.endpoints import RATE, judged_twice  # noqa: TID252
+from ..core.simulator import started  # noqa: TID252
 
 
 def test_the_incumbent_has_its_own_score_of_a_metric_that_two_stages_have() -> None:
-    spec = copy.deepcopy(SPEC)
-    tune, batch, chat = spec["stages"]
-    safety = {**copy.deepcopy(batch), "name": "safety", "dependsOn": ["tune"]}
-    chat["dependsOn"] = ["safety", "score"]
-    spec["stages"] = [tune, safety, {**batch, "dependsOn": ["tune"]}, chat]
-    cluster = SimulatedCluster(workflow(spec=spec))
+    cluster = judged_twice()
     cluster.settle()
     cluster.complete("tune")
     cluster.complete("safety", score(0.99))
     cluster.complete("score", score(0.8))
-    cluster.run("chat")
-    cluster.settle()
-    cluster.verify()
-    cluster.settle()
+    cluster.bring_up()
     cluster.ask(Verb.RETRY, "tune#1")
     cluster.settle()
     cluster.complete("tune")

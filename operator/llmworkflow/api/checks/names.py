@@ -8,14 +8,14 @@ from llmworkflow.api.spec.workflow import MAX_NAME, LLMWorkflow
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _MAX_NAMESPACE = 63
-_SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+SUBDOMAIN = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 def check(workflow: LLMWorkflow) -> Iterator[Problem]:
     """Problems of the workflow's name and of its namespace."""
     path: Path = ("metadata", "name")
     name = workflow.metadata.name
-    if not _SUBDOMAIN.fullmatch(name):
+    if not SUBDOMAIN.fullmatch(name):
         remedy = "use lower-case letters, digits, - and ., beginning and ending with a letter or digit"
         yield Problem(path, "is no name of a Kubernetes resource", remedy, value=name)
     namespace = workflow.metadata.namespace
