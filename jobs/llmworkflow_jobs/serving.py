@@ -57,7 +57,6 @@ _LONG_MESSAGES = {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str((1 << 31) - 1
 # block, are left as they are, and so are those of engines, which block for as long as they start.
 _INGRESS_VARIABLES = {
     **_LONG_MESSAGES,
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",  # cheaper than a call of an actor for each request and part of an answer
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",  # nothing in the ingress blocks its loop
 }
 _ROUTER_BESIDE = {"RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0"}
