@@ -12,6 +12,7 @@ from typing import Any
 
 from llmworkflow_jobs import (
     dataset_info,
+    inference_model,
     llama_factory_config,
     model,
     model_card,
@@ -38,6 +39,7 @@ def main(config: JobConfig, report: Report) -> None:
     if already := storage.published(config):
         _report_again(*already, report)
         return
+    config = inference_model.starting_from(config)
     training_options.check(config)
     # What is wrong with rows is told before a model is fetched; LLaMA-Factory may read data sets of its own.
     rows = load_rows(config, report) if config.section["data"] else None

@@ -109,6 +109,24 @@ def _adapter_of(artifact: Mapping[str, str], config: JobConfig, base: BaseModel)
     return load_adapter(artifact["uri"], config)
 
 
+def starting_from(config: JobConfig) -> JobConfig:
+    """The configuration of a fine-tuning whose base is what the stage of `model` made, if it names one.
+
+    Raises ArtifactMissing, or OptionInvalid for an adapter.
+    """
+    reference = config.section["model"]
+    if reference is None:
+        return config
+    artifact = input_artifact(config, reference["stage"])
+    if artifact["type"] != MODEL:
+        raise JobError(
+            "OptionInvalid",
+            f"{artifact['uri']} is an adapter, no whole model; set export.merge in stage {reference['stage']}",
+        )
+    storage.read_whole(artifact, config)
+    return replace(config, model={**config.model, "source": f"{artifact['uri']}/{MODEL}", "revision": None})
+
+
 def full(config: JobConfig, stage: str) -> InferenceModel:
     """The full model that an earlier stage made. Raises ArtifactMissing or ModelInvalid."""
     artifact = input_artifact(config, stage)

@@ -51,8 +51,8 @@ class LLMIngress(OpenAiIngress):
     def __init__(self, *args: Any, job: JobConfig, report: str | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # By gRPC, which is cheaper than a call of an actor for each request and each part of an answer.
-        handles = self._default_serve_handles.items()
-        self._default_serve_handles = {model: handle.options(_by_reference=False) for model, handle in handles}
+        handles = self._default_serve_handles
+        handles.update({model: handle.options(_by_reference=False) for model, handle in handles.items()})
         self._job = job
         self._report = report
         # By the name that clients use; None is the engine's own model.

@@ -20,18 +20,19 @@ from llmworkflow_jobs.rows import Request
 
 # In the artifact of a fine-tuning: columns `prompt` and `target`, a row for each row that was trained on.
 FILE = "trained-on.parquet"
+_SCHEMA = pa.schema([("prompt", pa.string()), ("target", pa.string())])
 
 logger = logging.getLogger(__name__)
 
 
 def write(rows: Iterable[Row], config: JobConfig) -> None:
-    """Write the digests of the rows to train on into the folder of this attempt."""
-    digests = [_digests(row, config.prompt) for row in rows]
-    schema = pa.schema([("prompt", pa.string()), ("target", pa.string())])
+    """Write the digests of the rows to train on, and of those that an earlier stage trained on, into this attempt."""
+    own = pa.Table.from_pylist([_digests(row, config.prompt) for row in rows], schema=_SCHEMA)
+    table = pa.concat_tables([own, *_known(config)])
     filesystem, path = storage.open_uri(f"{config.output_uri}/{FILE}", config)
     filesystem.create_dir(path.removesuffix(f"/{FILE}"), recursive=True)
     with filesystem.open_output_stream(path) as stream:
-        parquet.write_table(pa.Table.from_pylist(digests, schema=schema), stream)
+        parquet.write_table(table, stream)
 
 
 def check(requests: Sequence[Request], config: JobConfig, on_overlap: str) -> dict[str, int]:
@@ -40,7 +41,7 @@ def check(requests: Sequence[Request], config: JobConfig, on_overlap: str) -> di
     Texts are the same if they are so but for case and white space. Prompts raise DataOverlap unless `on_overlap` is
     "continue"; targets are only told, as rows may well have the same answer. Empty where nothing is known.
     """
-    trained = [part for part in (_trained_on(told, config) for told in config.inputs.values()) if part]
+    trained = [(_texts(table, "prompt"), _texts(table, "target")) for table in _known(config)]
     if not trained:
         return {}
     asked = [request for request in requests if request.error is None]
@@ -65,8 +66,13 @@ def check(requests: Sequence[Request], config: JobConfig, on_overlap: str) -> di
     return {"promptsTrainedOn": len(prompts), "targetsTrainedOn": targets}
 
 
-def _trained_on(told: Mapping[str, Any], config: JobConfig) -> tuple[set[str], set[str]] | None:
-    """Digests of the prompts and of the targets of an earlier stage, None if it left none."""
+def _known(config: JobConfig) -> list[pa.Table]:
+    """Digests of prompts and targets, of each earlier stage that left some."""
+    tables = (_trained_on(told, config) for told in config.inputs.values())
+    return [table for table in tables if table is not None]
+
+
+def _trained_on(told: Mapping[str, Any], config: JobConfig) -> pa.Table | None:
     if told["kind"] != "fineTune" or told["artifact"] is None:
         return None
     manifest = storage.read_manifest(told["artifact"], config)
@@ -75,9 +81,11 @@ def _trained_on(told: Mapping[str, Any], config: JobConfig) -> tuple[set[str], s
         return None
     filesystem, path = storage.open_uri(f"{told['artifact']['uri']}/{FILE}", config)
     with filesystem.open_input_file(path) as stream:
-        table = parquet.read_table(stream)
-    prompts, targets = (set(table[name].drop_null().to_pylist()) for name in ("prompt", "target"))
-    return prompts, targets
+        return parquet.read_table(stream)
+
+
+def _texts(table: pa.Table, column: str) -> set[str]:
+    return set(table[column].drop_null().to_pylist())
 
 
 def _digests(row: Row, prompt: Mapping[str, Any]) -> dict[str, str | None]:

@@ -57,6 +57,29 @@ def inputs(volume: Path, stage_document: Callable[..., Any], start_shared_job: A
     return {"tune": stage | {"artifact": report["artifact"]}}
 
 
+@pytest.mark.capability("training-steps")
+def test_a_further_training_starts_from_it(
+    volume: Path, inputs: dict[str, Any], stage_document: Callable[..., Any], start_shared_job: Any
+) -> None:
+    config = stage_document(
+        "fineTune",
+        volume.as_uri(),
+        stage={"name": "prefer"},
+        inputs=inputs,
+        prompt=PROMPT,
+        export={"merge": True},
+        training={"maxSteps": 2},
+    )
+    config["fineTune"]["model"] = {"stage": "tune"}
+    report = start_shared_job("fine_tune", config).wait(400)
+    assert report["state"] == "Succeeded", report
+    assert report["artifact"]["type"] == "model"
+    manifest = json.loads(
+        (Path(report["artifact"]["uri"].removeprefix("file://")) / "manifest.json").read_text()
+    )
+    assert manifest["base"]["source"] == f"{inputs['tune']['artifact']['uri']}/model"
+
+
 @pytest.fixture(scope="module")
 def rows_of(
     volume: Path, inputs: dict[str, Any], stage_document: Callable[..., Any], start_shared_job: Any

@@ -43,6 +43,8 @@ def all_dependencies(spec: WorkflowSpec) -> dict[str, frozenset[str]]:
 
 def references(stage: Stage) -> Iterator[Reference]:
     """The stages that a stage refers to, beside dependsOn."""
+    if stage.fine_tune and stage.fine_tune.model:
+        yield Reference(("fineTune", "model", "stage"), stage.fine_tune.model.stage, "fineTune")
     if stage.batch:
         yield from _batch_references(stage.batch)
     if stage.serve:
@@ -53,7 +55,7 @@ def references(stage: Stage) -> Iterator[Reference]:
 
 
 def used_fine_tunes(stage: Stage) -> Iterator[Reference]:
-    """The fine-tuning stages whose adapter or model a batch or serving stage loads."""
+    """The fine-tuning stages whose adapter or model a stage loads."""
     return (reference for reference in references(stage) if reference.kind == "fineTune")
 
 

@@ -104,6 +104,7 @@ BREAKING: list[tuple[Path, tuple[str | int, ...], Any, str]] = [
     (FULL, (*STAGES, 1, "dependsOn"), ["tune", "score"], "dependsOn names earlier stages"),
     (FULL, (*STAGES, 1, "dependsOn"), ["tune", "chat"], "dependsOn names earlier stages"),
     (FULL, (*STAGES, 1, "dependsOn"), ["gone"], "dependsOn names earlier stages"),
+    (FULL, (*STAGES, 0, "fineTune", "model"), {"stage": "score"}, "fineTune.model.stage names an earlier fineTune stage"),
     (FULL, (*STAGES, 1, "batch", "model", "stage"), "chat", "batch.model.stage names an earlier fineTune stage"),
     (FULL, (*STAGES, 1, "batch", "model", "stage"), "gone", "batch.model.stage names an earlier fineTune stage"),
     (FULL, (*STAGES, 1, "batch", "input"), {"stage": "tune"}, "batch.input.stage names an earlier batch stage"),

@@ -149,3 +149,20 @@ def test_engine_arguments_fit_the_device(
     arguments = engine.arguments(job, inference_model.InferenceModel("/m", "/m"), options)
     assert expected.items() <= arguments.items()
     assert arguments["max_model_len"] == 64
+
+
+def test_a_training_starts_from_the_whole_model_of_an_earlier_one(stage_config: Document) -> None:
+    document = stage_config("fineTune")
+    document["fineTune"]["model"] = {"stage": "tune"}
+    made = publish(document, "model", {"model/config.json": "{}"})
+    job = config.parse(document | {"inputs": {"tune": {"artifact": made}}})
+    assert inference_model.starting_from(job).model["source"] == f"{made['uri']}/model"
+
+
+def test_no_training_starts_from_an_adapter(stage_config: Document) -> None:
+    document = stage_config("fineTune")
+    document["fineTune"]["model"] = {"stage": "tune"}
+    made = publish(document, "adapter", adapter_files())
+    job = config.parse(document | {"inputs": {"tune": {"artifact": made}}})
+    with pytest.raises(JobError, match=r"is an adapter, no whole model; set export.merge in stage tune"):
+        inference_model.starting_from(job)

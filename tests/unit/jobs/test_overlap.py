@@ -73,3 +73,13 @@ def test_nothing_is_said_where_nothing_is_known(stage_config: Document) -> None:
     told = {"tune": {"kind": "fineTune", "artifact": artifact}, "first": {"kind": "batch", "artifact": None}}
     job = parse(stage_config("batch", inputs=told))
     assert overlap.check([asked("The name of the Game", "name", job)], job, "fail") == {}
+
+
+def test_rows_of_the_training_before_are_known_too(batch: JobConfig, stage_config: Document) -> None:
+    inputs = dict(batch.inputs)
+    later = parse(stage_config("fineTune", stage={"name": "prefer"}, inputs=inputs))
+    overlap.write([{"instruction": "Say it.", "input": "its genre", "output": "genre"}], later)
+    made = storage.publish(later, "model", [overlap.FILE], {})
+    job = parse(stage_config("batch", inputs={"prefer": {"kind": "fineTune", "artifact": made}}))
+    rows = [asked(text, None, job) for text in ("its genre", "its year", "new")]
+    assert overlap.check(rows, job, "continue")["promptsTrainedOn"] == 2

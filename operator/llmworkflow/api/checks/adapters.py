@@ -21,7 +21,9 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
         for reference in used_fine_tunes(stage):
             made_at = positions.get(reference.target, position)
             tune = stages[made_at].fine_tune
-            if tune and publishes_adapter(tune):
+            if stage.fine_tune:
+                yield from _no_whole_models(position, stage, reference.target, tune)
+            elif tune and publishes_adapter(tune):
                 yield from _not_loadable(("spec", "stages", made_at, "fineTune", "lora"), tune, stage)
             elif tune and "adapters" in reference.path:
                 path = ("spec", "stages", position, *reference.path)
@@ -36,6 +38,23 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             by_name = {other.name: other for other in stages}
             yield from _rank_too_high((*model, "lora", "maxRank"), served, by_name)
             yield from _other_base((*model, "source"), served)
+
+
+def _no_whole_models(position: int, stage: Stage, name: str, tune: FineTune | None) -> Iterator[Problem]:
+    """A chain of fine-tunings is one of whole models: adapters are loaded on spec.model.source."""
+    path: Path = ("spec", "stages", position, "fineTune")
+    if tune and publishes_adapter(tune):
+        problem = "this stage makes an adapter, no whole model to start from"
+        yield Problem((*path, "model", "stage"), problem, _make_whole(tune, name), value=name)
+    if stage.fine_tune and publishes_adapter(stage.fine_tune):
+        problem = f"it would make an adapter on the model of stage {name}, and adapters are loaded on spec.model.source"
+        yield Problem((*path, "model"), problem, _make_whole(stage.fine_tune, stage.name))
+
+
+def _make_whole(tune: FineTune, name: str) -> str:
+    if tune.engine == "llamaFactory":
+        return f"set finetuning_type: full in the config of stage {name}"
+    return f"set export.merge in stage {name}"
 
 
 def publishes_adapter(tune: FineTune) -> bool:

@@ -80,6 +80,7 @@ ELASTIC_WORKERS = CelRule(
 STAGE_RULES = (
     DEPENDS_ON,
     BATCH_INPUT,
+    _refers("fineTune.model", "fineTune"),
     _refers("batch.model", "fineTune"),
     _refers("batch.through", "serve"),
     SERVED_MODELS,

@@ -16,7 +16,7 @@ from llmworkflow.api.fields import (
     exactly_one,
     set_for,
 )
-from llmworkflow.api.spec.common import PlacementStrategy
+from llmworkflow.api.spec.common import PlacementStrategy, StageRef
 from llmworkflow.api.spec.data import TrainingData
 
 Rate = Annotated[float, Field(ge=0)]
@@ -154,7 +154,7 @@ class Export(SpecModel):
 
 
 class FineTune(SpecModel):
-    """Fine-tunes the base model and publishes an adapter or a model."""
+    """Fine-tunes the base model, or what an earlier stage made of it, and publishes an adapter or a model."""
 
     rules = (
         set_for("config", "engine", "llamaFactory"),
@@ -187,6 +187,8 @@ class FineTune(SpecModel):
     """What is trained: an adapter, an adapter over quantised weights, or all weights."""
     objective: Result[Literal["sft", "dpo", "kto", "pretrain"]] = "sft"
     """What is learned: responses, preferences between them (dpo, kto), or plain text."""
+    model: Result[StageRef | None] = None
+    """The whole model of an earlier stage to start from, where this stage makes one too; spec.model's when unset."""
     data: Result[TrainingData | None] = None
     """Rows to train and validate on; only llamaFactory can do without, naming its data in config."""
     lora: Result[Lora] = Lora()
