@@ -217,6 +217,12 @@ def mark_of(field: FieldInfo) -> Mark | None:
     return next((item for item in field.metadata if isinstance(item, Mark)), None)
 
 
+def map_key(field: FieldInfo) -> str | None:
+    """The camelCase key by which a list is a map, None where the field is no such list."""
+    below = (item for part in get_args(field.annotation) for item in getattr(part, "__metadata__", ()))
+    return next((item.key for item in (*field.metadata, *below) if isinstance(item, MapBy)), None)
+
+
 def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     """The fields of a model by their camelCase names."""
     for name, field in model.model_fields.items():

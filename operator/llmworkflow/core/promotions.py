@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from llmworkflow.api.fields import JsonObject, Mark, mark_of
+from llmworkflow.api.fields import JsonObject, Mark, SpecModel, fields_of, map_key, mark_of
+from llmworkflow.api.spec.common import RaySettings
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
 from llmworkflow.api.status import Metric, Promotion, Verdict
@@ -80,41 +81,49 @@ def _approver(view: View) -> str:
 
 
 def _spec_for(current: WorkflowSpec, stage_name: str, kept: JsonObject) -> WorkflowSpec:
-    spec = current.dump()
+    """The spec with the kept fields of one stage, which alone is rendered from it."""
+    spec = current.written()
     spec["model"] = _overlay(current.model, kept["model"])
     spec["prompt"] = _overlay(current.prompt, kept["prompt"])
-    stages = [
-        _stage_for(current, stage, kept) if stage.name == stage_name else stage.dump()
-        for stage in current.stages
-    ]
+    stage = next(stage for stage in current.stages if stage.name == stage_name)
+    found = stage.written() | {stage.kind: _overlay(stage.work, kept[stage.kind])}
+    if result_fields(current, stage)["ray"] != kept["ray"]:
+        spec["ray"], found["ray"] = _ray_for(current, stage, kept["ray"])
+    stages = [found if other is stage else other.written() for other in current.stages]
     return WorkflowSpec.model_validate(spec | {"stages": stages})
 
 
-def _stage_for(spec: WorkflowSpec, stage: Stage, kept: JsonObject) -> JsonObject:
-    """The stage with the kept fields; its own Ray settings take those that the workflow's had."""
-    found = stage.dump()
-    found[stage.kind] = _overlay(stage.work, kept[stage.kind])
-    if result_fields(spec, stage)["ray"] != kept["ray"]:
-        ray = stage.ray.model_dump(mode="json", by_alias=True, exclude_unset=True) if stage.ray else {}
-        found["ray"] = ray | {"image": kept["ray"].get("image"), "pip": kept["ray"].get("pip", [])}
-    return found
+def _ray_for(current: WorkflowSpec, stage: Stage, kept: JsonObject) -> tuple[JsonObject, JsonObject | None]:
+    """The Ray settings of the workflow and of the stage, with what was kept where it is set now."""
+    common, own = current.ray.written(), stage.ray.written() if stage.ray else {}
+    for name in (alias for alias, field in fields_of(RaySettings) if mark_of(field) is Mark.RESULT):
+        layer = own if name in own and name in kept else common
+        own.pop(name, None)
+        common.pop(name, None)
+        if name in kept:
+            layer[name] = kept[name]
+    return common, own or None
 
 
 def _overlay(current: Any, kept: Any) -> Any:
     """The operational fields of `current`, and the others as kept; what was not kept was at its default."""
-    if isinstance(current, list) and isinstance(kept, list):
-        pairs = [_overlay(ours, theirs) for ours, theirs in zip(current, kept, strict=False)]
-        return pairs + kept[len(pairs) :]
     if not isinstance(current, BaseModel) or not isinstance(kept, dict):
         return kept
     found: JsonObject = {}
     dumped = current.model_dump(mode="json", by_alias=True)
     for name, field in type(current).model_fields.items():
-        alias = field.alias or name
+        alias, value = field.alias or name, getattr(current, name)
         if mark_of(field) is Mark.OPERATIONAL:
             found[alias] = dumped[alias]
         elif isinstance(field.default, BaseModel):
-            found[alias] = _overlay(getattr(current, name), kept.get(alias, {}))
+            found[alias] = _overlay(value, kept.get(alias, {}))
         elif alias in kept:
-            found[alias] = _overlay(getattr(current, name), kept[alias])
+            key = map_key(field)
+            found[alias] = _overlay_items(value, kept[alias], key) if key else _overlay(value, kept[alias])
     return found
+
+
+def _overlay_items(current: list[SpecModel] | None, kept: list[JsonObject], key: str) -> list[JsonObject]:
+    """The same for each item of a list that is a map; one that is there no more has nothing of now."""
+    now = {item.dump()[key]: item for item in current or []}
+    return [_overlay(now.get(item[key]), item) for item in kept]

@@ -308,10 +308,11 @@ def test_a_return_brings_back_the_options_too() -> None:
     cluster.see("chat", phase=ChildPhase.FAILED, message="max_model_len is too small")
     cluster.settle()
     told = cluster.works["viggo-chat"]
-    stage = workflow_for(cluster.workflow, told).spec.stages[2]
+    spec = workflow_for(cluster.workflow, told).spec
+    stage = spec.stages[2]
     assert stage.serve.models[0].engine_kwargs == {"max_model_len": 512}
     assert stage.serve.models[0].replicas.max == 4, "operational fields are those of now"
-    assert stage.ray.pip == []
+    assert (spec.ray.pip, stage.ray) == ([], None)
     assert cluster.stage("chat").refused.message == "max_model_len is too small"
 
 
