@@ -52,8 +52,10 @@ class Scene:
         self.api.patch("LLMWorkflow", self.name, self.namespace, {"metadata": {"annotations": annotations}})
 
     def decide(self, verb: str, stage: str) -> None:
-        """Approve or reject what the stage has made."""
-        self.ask(verb, stage, self.stage(stage)["revision"])
+        """Approve or reject what the stage has made, or what its endpoint is to serve."""
+        status = self.stage(stage)
+        offered = re.search(rf"approve {stage}@(\w+)", status["message"])
+        self.ask(verb, stage, offered[1] if offered else status["revision"])
 
     @property
     def workflow(self) -> Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,7 +101,7 @@ def approved_while_suspended(scene: Scene) -> None:
 def approved_before_it_is_served(scene: Scene) -> None:
     scene.begin(chat(**ASKED))
     awaited = scene.until("chat", S.AWAITING_APPROVAL, "ApprovalRequired")
-    assert awaited["message"] == f"approve chat@{awaited['revision']} to serve it, or reject it"
+    assert re.fullmatch(r"approve chat@\w+ to serve it, or reject it", awaited["message"])
     assert scene.api.list("RayService", scene.namespace) == []
     scene.decide("approve", "chat")
     scene.until("chat", S.SERVING)

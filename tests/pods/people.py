@@ -31,7 +31,7 @@ def decide(pods: Pods, namespace: str, verb: str, stage_name: str, revision: str
 
 
 def awaited(pods: Pods, namespace: str, stage_name: str) -> str:
-    """The revision that a stage asks people to approve."""
+    """What a stage asks people to approve, by its revision or digest."""
     message = stage(look(pods, namespace), stage_name)["message"]
     found = re.search(rf"approve {stage_name}@(\w+)", message)
     assert found, message

@@ -26,7 +26,8 @@ One marked *operational* says how, when and where the stage runs: changing it ke
 _ACTIONS = """## Actions
 
 People act on a workflow by annotations, which the command writes for them. `<stage>@<revision>#<token>` is the value;
-each token is carried out once. The revision may be left out, and `*` is every stage: `*#1`.
+each token is carried out once. But in a decision the revision may be left out, and `*` is every stage: `*#1`. A
+decision on an endpoint names the digest of what is to be served in its place, as the stage's message does.
 """
 
 _ACTIONS_BY_KUBECTL = """With kubectl alone, of a workflow `approval` whose stage `score` waits for somebody's consent:

@@ -152,6 +152,8 @@ class ApprovalRecord(SpecModel):
     """Approved or rejected."""
     revision: str
     """Revision decided on."""
+    digest: str | None = None
+    """Digest of the promotion decided on; none for what a job made."""
     user: str = ""
     """Who decided."""
     verified: bool = False

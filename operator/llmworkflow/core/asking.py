@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from llmworkflow.api.names import ANNOTATION_NOTE, ANNOTATION_USER, Reason, Verb
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
+from llmworkflow.core.promotions import offered
 from llmworkflow.core.requests import EVERY_STAGE, Request, pending
 from llmworkflow.core.revision import revisions
 
@@ -30,7 +31,7 @@ class _Rule:
 def ask(
     workflow: LLMWorkflow, status: LLMWorkflowStatus, verb: Verb, stage: str | None, revision: str = ""
 ) -> tuple[str, str]:
-    """The stage (or every stage) and the revision that a person means by a verb, with or without a stage's name.
+    """The stage (or every stage) and what of it a person means by a verb, with or without a stage's name.
 
     Raises:
         NothingToDoError: no stage of this name, none that fits, several that fit, or another request is still to
@@ -48,10 +49,13 @@ def ask(
 
 
 def decided_on(workflow: LLMWorkflow, status: LLMWorkflowStatus, stage: str) -> str:
-    """The revision that a decision is about: what a job made, or what a service is to be brought to."""
-    found = next(item for item in status.stages if item.name == stage)
+    """What a decision is about: the revision that a job made, or digest of what a service is to be brought to."""
+    known = {item.name: item for item in status.stages}
+    wanted = next((item for item in workflow.spec.stages if item.name == stage), None)
     asked = revisions(workflow, status.resolved).get(stage, "")
-    return asked if found.kind == "serve" else found.revision or asked
+    if wanted and wanted.serve:
+        return offered(wanted, asked, known)
+    return known[stage].revision or asked
 
 
 def awaits_decision(stage: StageStatus) -> bool:

@@ -1,5 +1,6 @@
 """Promotions: what a serving stage serves or is to serve, complete enough to be returned to."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -8,10 +9,11 @@ from llmworkflow.api.fields import JsonObject, Mark, SpecModel, fields_of, map_k
 from llmworkflow.api.spec.common import RaySettings
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow, WorkflowSpec
-from llmworkflow.api.status import Metric, Promotion, Verdict
+from llmworkflow.api.status import Metric, Promotion, StageStatus, Verdict
 from llmworkflow.core.actions import Work
 from llmworkflow.core.graph import ancestors, references, replayed
-from llmworkflow.core.revision import digest, result_fields
+from llmworkflow.core.revision import digest as digest_of
+from llmworkflow.core.revision import result_fields
 from llmworkflow.core.view import View, World, verdict_of
 
 
@@ -20,18 +22,24 @@ def wanted(view: View) -> Promotion:
     world, serve = view.world, view.stage.serve
     assert serve is not None, "only a serving stage promotes"
     inputs, metrics = _evidence(view)
-    served = {name: _identity(inputs[name]) for name in references(view.stage) if name in inputs}
+    digest = offered(view.stage, view.revision, world.stages)
     return Promotion(
         stage=view.stage.name,
         revision=view.revision,
-        digest=digest([view.revision, served]),
+        digest=digest,
         model_id=serve.models[0].model_id,
         inputs=inputs,
         metrics=metrics,
         spec=result_fields(world.workflow.spec, view.stage),
         since=view.time,
-        user=_approver(view),
+        user=_approver(view, digest),
     )
+
+
+def offered(stage: Stage, revision: str, stages: Mapping[str, StageStatus]) -> str:
+    """Digest of a revision of a serving stage and of the results that it would serve now."""
+    found = {name: verdict_of(stages[name]) for name in references(stage) if name in stages}
+    return digest_of([revision, {name: _identity(verdict) for name, verdict in found.items() if verdict}])
 
 
 def workflow_for(workflow: LLMWorkflow, work: Work) -> LLMWorkflow:
@@ -70,12 +78,14 @@ def _identity(verdict: Verdict) -> list[str | int]:
     return [verdict.revision, verdict.attempt, verdict.artifact.digest if verdict.artifact else ""]
 
 
-def _approver(view: View) -> str:
+def _approver(view: View, digest: str) -> str:
     """Who agreed last on the way to this promotion, empty where nobody had to."""
     before = [view.world.stages[name] for name in ancestors(view.world.workflow.spec, view.stage)]
     for status in (view.status, *reversed(before)):
         approval = status.approval
-        if approval and approval.approved and approval.revision == view.world.revisions[status.name]:
+        if approval is None or not approval.approved or approval.digest not in (None, digest):
+            continue
+        if approval.revision == view.world.revisions[status.name]:
             return approval.user
     return ""
 

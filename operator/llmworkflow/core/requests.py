@@ -19,7 +19,7 @@ class Request:
 
     verb: Verb
     stage: str  # or EVERY_STAGE
-    revision: str  # that the person looked at, or goes back to; empty: whichever
+    revision: str  # looked at, or to go back to, or digest of a promotion decided on; empty: whichever
     token: str  # tells this request from an earlier, equal one
     user: str
     verified: bool

@@ -16,6 +16,7 @@ from llmworkflow.api.names import ANNOTATION_USER, Verb
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageStatus
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Plan, Work
+from llmworkflow.core.asking import decided_on
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
 from llmworkflow.core.plan import plan
 from llmworkflow.core.states import legal
@@ -177,6 +178,10 @@ class SimulatedCluster:
         }
         metadata = self.workflow.metadata.model_copy(update={"annotations": annotations})
         self.workflow = self.workflow.model_copy(update={"metadata": metadata})
+
+    def decide(self, verb: Verb, stage: str, token: str = "1", user: str = "ann") -> None:
+        """A person's decision on what is there now."""
+        self.ask(verb, f"{stage}@{decided_on(self.workflow, self.status, stage)}#{token}", user)
 
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

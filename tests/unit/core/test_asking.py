@@ -8,7 +8,6 @@ from llmworkflow.api.names import Verb
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.asking import NothingToDoError, annotations, ask
 from llmworkflow.core.requests import Request, pending
-from llmworkflow.core.revision import revisions
 
 from .builders import workflow
 from .endpoints import serving
@@ -62,11 +61,11 @@ def test_a_rejection_is_taken_back() -> None:
     assert cluster.states()["score"] == "Succeeded"
 
 
-def test_a_serving_stage_is_approved_by_the_revision_that_the_spec_asks_for() -> None:
+def test_a_serving_stage_is_approved_by_what_its_message_names() -> None:
     cluster = scored(APPROVALS[1])
     assert cluster.states()["chat"] == "AwaitingApproval"
     asked = ask(cluster.workflow, cluster.status, Verb.APPROVE, None)
-    assert asked == ("chat", revisions(cluster.workflow, cluster.status.resolved)["chat"])
+    assert cluster.stage("chat").message == f"approve {'@'.join(asked)} to serve it, or reject it"
     act(cluster, Verb.APPROVE)
     assert cluster.states()["chat"] == "Starting"
 

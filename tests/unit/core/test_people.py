@@ -143,7 +143,7 @@ def test_a_promotion_needs_consent_before_it_is_served() -> None:
     cluster = scored(CHAT_APPROVAL)
     chat = cluster.stage("chat")
     assert chat.state == "AwaitingApproval"
-    cluster.ask(Verb.APPROVE, f"chat@{chat.revision}#1", user="ann")
+    cluster.decide(Verb.APPROVE, "chat", user="ann")
     cluster.settle()
     cluster.bring_up()
     assert cluster.status.serving.user == "ann"
@@ -155,11 +155,10 @@ def test_a_promotion_needs_consent_before_it_is_served() -> None:
     chat = cluster.stage("chat")
     assert (chat.state, chat.reason) == ("Serving", "ApprovalRequired")
     assert cluster.status.phase == "AwaitingApproval"
-    wanted = chat.message.split("chat@")[1].split(" ")[0]
-    cluster.ask(Verb.REJECT, f"chat@{wanted}#1")
+    cluster.decide(Verb.REJECT, "chat")
     cluster.settle()
     assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Serving", "Rejected")
-    cluster.ask(Verb.APPROVE, f"chat@{wanted}#2")
+    cluster.decide(Verb.APPROVE, "chat", "2")
     cluster.settle()
     assert cluster.states()["chat"] == "Upgrading"
 
@@ -175,7 +174,7 @@ def test_a_promotion_under_way_stops_when_consent_becomes_required() -> None:
 
 def test_consent_outlives_a_suspension() -> None:
     cluster = scored(CHAT_APPROVAL)
-    cluster.ask(Verb.APPROVE, f"chat@{cluster.stage('chat').revision}#1")
+    cluster.decide(Verb.APPROVE, "chat")
     cluster.settle()
     cluster.edit(("suspend", True))
     cluster.settle()
@@ -194,11 +193,10 @@ def test_a_promotion_names_who_agreed_to_the_score() -> None:
 
 def test_a_first_promotion_that_is_rejected_fails() -> None:
     cluster = scored(CHAT_APPROVAL)
-    revision = cluster.stage("chat").revision
-    cluster.ask(Verb.REJECT, f"chat@{revision}#1")
+    cluster.decide(Verb.REJECT, "chat")
     cluster.settle()
     assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Failed", "Rejected")
-    cluster.ask(Verb.APPROVE, f"chat@{revision}#2")
+    cluster.decide(Verb.APPROVE, "chat", "2")
     cluster.settle()
     assert cluster.states()["chat"] == "Starting"
 

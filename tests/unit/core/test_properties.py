@@ -189,7 +189,7 @@ class AnythingHappens(RuleBasedStateMachine):
         for status in self.cluster.status.stages:
             if status.state is StageState.AWAITING_APPROVAL:
                 self.tokens += 1
-                self.cluster.ask(verb, f"{status.name}@{status.revision}#{self.tokens}")
+                self.cluster.decide(verb, status.name, str(self.tokens))
 
     # how it ends
 

@@ -2,6 +2,7 @@
 
 from llmworkflow.api.names import Reason, Verb
 from llmworkflow.api.status import ApprovalRecord, StageState, StageStatus
+from llmworkflow.core.promotions import offered
 from llmworkflow.core.requests import Request
 from llmworkflow.core.states import clip, move
 from llmworkflow.core.view import View
@@ -11,13 +12,15 @@ _S = StageState
 
 def decide(view: View, request: Request) -> StageStatus | None:
     """Record a decision on what waits for one, or a change of mind on what was rejected."""
-    status = view.status
+    status, world = view.status, view.world
     revision = view.revision if view.stage.serve else status.revision
-    if request.revision != revision or not _open(status):
+    digest = offered(view.stage, view.revision, world.stages) if view.stage.serve else None
+    if revision is None or request.revision != (digest or revision) or not _open(status):
         return None
     record = ApprovalRecord(
         approved=request.verb is Verb.APPROVE,
         revision=revision,
+        digest=digest,
         user=request.user,
         verified=request.verified,
         time=view.time,
@@ -42,20 +45,24 @@ def approve(view: View) -> StageStatus | None:
     return None
 
 
-def consented(view: View, revision: str | None) -> bool:
-    """Whether a person said yes to the revision."""
+def consented(view: View, what: str | None) -> bool:
+    """Whether a person said yes to the revision of a job, or to the promotion by its digest."""
     record = view.status.approval
-    return record is not None and record.approved and record.revision == revision
+    return record is not None and record.approved and _decided_on(record) == what
 
 
-def rejected(view: View, revision: str | None) -> str | None:
-    """What to say where a person said no to the revision."""
+def rejected(view: View, what: str | None) -> str | None:
+    """What to say where a person said no to it."""
     status, record = view.status, view.status.approval
-    if record is None or record.approved or record.revision != revision:
+    if record is None or record.approved or _decided_on(record) != what:
         return None
     by = record.user or "an unnamed user"
     why = f" ({record.note})" if record.note else ""
     return f"rejected by {by}{why}; edit the spec, approve it after all, or run `retry --from {status.name}`"
+
+
+def _decided_on(record: ApprovalRecord) -> str:
+    return record.digest or record.revision
 
 
 def _open(status: StageStatus) -> bool:

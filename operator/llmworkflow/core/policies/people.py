@@ -32,7 +32,9 @@ def _meant(world: World, request: Request) -> list[View]:
     views = [world.view(name) for name in names if name in world.specs]
     if request.verb is Verb.ROLLBACK:
         return [view for view in views if view.stage.serve]
-    return [view for view in views if _is_current(view, request)]
+    if request.verb is Verb.CANCEL:
+        return [view for view in views if _is_current(view, request)]
+    return views
 
 
 def _retried(world: World, request: Request) -> list[View]:

@@ -63,17 +63,17 @@ def goal_of(view: View) -> Promotion | Hold:
     known = next((old for old in promoted if old and old.digest == asked.digest), None)
     if known and (known.approved or known is status.serving):
         return asked.model_copy(update=known.model_dump(include={"since", "user", "url", "approved"}))
-    offered = {"approved": consented(view, asked.revision), "since": known.since if known else asked.since}
-    return _undecided(view, asked.revision) or asked.model_copy(update=offered)
+    offered = {"approved": consented(view, asked.digest), "since": known.since if known else asked.since}
+    return _undecided(view, asked.digest) or asked.model_copy(update=offered)
 
 
-def _undecided(view: View, revision: str) -> Hold | None:
+def _undecided(view: View, digest: str) -> Hold | None:
     """Whether a person has yet to agree, or did not."""
-    if no := rejected(view, revision):
+    if no := rejected(view, digest):
         return Hold(_S.FAILED, Reason.REJECTED, no)
-    if not view.stage.approval.required or consented(view, revision):
+    if not view.stage.approval.required or consented(view, digest):
         return None
-    message = f"approve {view.stage.name}@{revision} to serve it, or reject it"
+    message = f"approve {view.stage.name}@{digest} to serve it, or reject it"
     return Hold(_S.AWAITING_APPROVAL, Reason.APPROVAL, message)
 
 

@@ -16,7 +16,7 @@ def again(view: View, reason: str, message: str) -> StageStatus:
     status = view.status
     if status.serving is None or status.state not in UP:
         return rerun(view, reason, message)
-    return status.model_copy(update={"refused": None, "failures": 0})
+    return status.model_copy(update={"refused": None, "failures": 0, "approval": None})
 
 
 def rerun(view: View, reason: str, message: str) -> StageStatus:
