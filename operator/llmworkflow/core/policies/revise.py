@@ -23,19 +23,25 @@ def revise(view: View) -> StageStatus | None:
 
 
 def revive(view: View) -> StageStatus | None:
-    """A stage that failed, or was cancelled, is tried again when what shapes its attempts is edited, and at once."""
+    """What shapes a stage's attempts was edited: what failed, was cancelled or refused is tried again, and at once."""
     status = view.status
     if status.asked == view.asked:
         return None
-    if status.state is _S.WAITING and status.retry_at:
-        return status.model_copy(update={"failures": 0, "retry_at": None, "asked": view.asked})
+    again = status.model_copy(update={"failures": 0, "refused": None, "asked": view.asked})
     if status.state not in (_S.FAILED, _S.CANCELLED):
-        return None
+        return _reconsider(again, status)
     if view.verdict and status.state is _S.FAILED:
         return None  # its gates failed, which another attempt does not change
-    message = "the spec was edited"
-    again = status.model_copy(update={"failures": 0, "refused": None, "asked": view.asked})
-    return stop(view, again, Reason.REVISED, message)
+    return stop(view, again, Reason.REVISED, "the spec was edited")
+
+
+def _reconsider(again: StageStatus, status: StageStatus) -> StageStatus | None:
+    """A stage that pauses waits no longer, and its refusal ends, unless a person took back what is refused."""
+    taken_back = status.refused is not None and status.refused.reason == Reason.ROLLED_BACK
+    paused = status.state is _S.WAITING and status.retry_at
+    if not paused and (taken_back or status.refused is None):
+        return None
+    return again.model_copy(update={"retry_at": None, "refused": status.refused if taken_back else None})
 
 
 def begin(view: View, status: StageStatus) -> StageStatus:
