@@ -122,16 +122,20 @@ def _refuse_second(workflow: LLMWorkflow, status: LLMWorkflowStatus, verb: Verb)
 
 def _refuse_unserved(status: LLMWorkflowStatus, stage: str, revision: str) -> None:
     """There must be something to go back to; of an upgrade under way that is what serves."""
-    known = [old.revision for old in status.history if old.stage == stage]
-    known += [item.serving.revision for item in status.stages if item.name == stage and item.serving]
-    served = list(dict.fromkeys(known))
+    before = [old.revision for old in status.history if old.stage == stage]
+    serves = [item.serving.revision for item in status.stages if item.name == stage and item.serving]
+    served = list(dict.fromkeys([*before, *serves]))
     if revision and revision not in served:
         raise NothingToDoError(
             f"stage {stage} never served revision {revision}; it served {', '.join(served)}"
         )
-    upgrading = any(item.name == stage and item.candidate for item in status.stages)
-    before = any(old.stage == stage for old in status.history)
-    if not revision and not before and not upgrading:
+    if any(item.name == stage and item.candidate for item in status.stages):
+        return
+    if revision in serves:
+        raise NothingToDoError(
+            f"stage {stage} serves revision {revision} already; without a revision it goes back to the one before"
+        )
+    if not before:
         raise NothingToDoError(f"stage {stage} served nothing before: there is nothing to go back to")
 
 

@@ -10,7 +10,7 @@ from llmworkflow.core.asking import NothingToDoError, annotations, ask
 from llmworkflow.core.requests import Request, pending
 
 from .builders import workflow
-from .endpoints import serving
+from .endpoints import serving, upgraded
 from .simulator import SimulatedCluster
 
 APPROVALS = (("stages.1.approval", {"required": True}), ("stages.2.approval", {"required": True}))
@@ -113,6 +113,20 @@ def test_a_rollback_needs_something_to_go_back_to(revision: str, told: str) -> N
     cluster = SimulatedCluster().until_serving()
     with pytest.raises(NothingToDoError, match=told):
         ask(cluster.workflow, cluster.status, Verb.ROLLBACK, None, revision)
+
+
+def test_a_rollback_to_what_serves_is_refused_unless_it_turns_a_successor_down() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    assert first is not None
+    asked = ask(cluster.workflow, cluster.status, Verb.ROLLBACK, None, first.revision)
+    assert asked == ("chat", first.revision)
+    cluster.verify()
+    cluster.settle()
+    second = cluster.status.serving
+    assert second is not None
+    with pytest.raises(NothingToDoError, match=f"stage chat serves revision {second.revision} already"):
+        ask(cluster.workflow, cluster.status, Verb.ROLLBACK, None, second.revision)
 
 
 def test_a_rollback_goes_back_to_an_earlier_attempt_of_the_same_revision() -> None:

@@ -63,6 +63,36 @@ def test_a_rollback_during_an_upgrade_takes_the_successor_back() -> None:
     assert cluster.status.history == []
 
 
+def test_a_rollback_to_what_serves_does_nothing() -> None:
+    cluster = upgraded(serving())
+    cluster.verify()
+    cluster.settle()
+    cluster.ask(Verb.ROLLBACK, f"chat@{cluster.status.serving.revision}#1")
+    planned = cluster.plan()
+    assert (planned.actions, planned.transitions) == ((), ())
+
+
+def test_a_rollback_to_what_serves_turns_its_successor_down() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.ask(Verb.ROLLBACK, f"chat@{first.revision}#1")
+    cluster.settle()
+    cluster.verify()
+    cluster.settle()
+    assert (cluster.status.serving.revision, cluster.status.serving.pinned) == (first.revision, True)
+
+
+def test_a_rollback_that_is_under_way_is_not_turned_round_by_its_own_name() -> None:
+    cluster = upgraded(serving())
+    first = cluster.status.serving
+    cluster.verify()
+    cluster.settle()
+    for token in ("1", "2"):
+        cluster.ask(Verb.ROLLBACK, f"chat@{first.revision}#{token}")
+        cluster.settle()
+    assert cluster.works["viggo-chat"].revision == first.revision
+
+
 def test_a_rollback_without_a_predecessor_does_nothing() -> None:
     cluster = serving()
     cluster.ask(Verb.ROLLBACK, "chat@#1")

@@ -26,13 +26,14 @@ def roll_back(view: View, request: Request) -> StageStatus | None:
 
 
 def _predecessor(view: View, revision: str) -> Promotion | None:
-    """What to go back to: of an upgrade under way what serves, else what served before."""
+    """What to go back to: of an upgrade under way what serves, else what served before; never what is brought in."""
     serving, candidate = view.status.serving, view.status.candidate
     if serving is None:
         return None
-    known = [serving] if candidate and candidate.digest != serving.digest else []
+    upgrading = candidate is not None and candidate.digest != serving.digest
+    if not upgrading and revision == serving.revision:
+        return None
+    known = [serving] if upgrading else []
     known += [old for old in view.world.history if old.stage == view.stage.name]
-    current = (candidate or serving).revision
-    if revision in ("", current):
-        return next(iter(known), None)
-    return next((old for old in known if old.revision == revision), None)
+    others = (old for old in known if candidate is None or old.digest != candidate.digest)
+    return next((old for old in others if revision in ("", old.revision)), None)
