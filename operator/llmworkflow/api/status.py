@@ -211,6 +211,8 @@ class Promotion(SpecModel):
     """Name that clients use."""
     inputs: dict[str, Verdict] = {}
     """What it serves and was judged by, by the stage that made it; the metrics lie in `metrics`."""
+    replay: str | None = None
+    """The batch among the inputs whose rows verify it; none: it is greeted."""
     metrics: dict[str, Metric] = {}
     """What the gates saw."""
     spec: JsonObject = {}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from llmworkflow.core import promotions, revision
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Input, Work
-from llmworkflow.core.graph import references, replayed
+from llmworkflow.core.graph import references
 from llmworkflow.core.inputs import pinned
 from llmworkflow.core.observation import ChildSeen
 from llmworkflow.core.policies.incumbent import incumbents, input_of
@@ -72,7 +72,6 @@ def _service_work(view: View) -> Work:
     assert target is not None, "a service that was requested has something to serve"
     workflow = promotions.spec_of(world, target)
     stage = next(stage for stage in workflow.spec.stages if stage.name == status.name)
-    replay = replayed(workflow.spec, stage)
     return Work(
         stage=status.name,
         kind=status.kind,
@@ -81,7 +80,7 @@ def _service_work(view: View) -> Work:
         inputs={name: input_of(name, verdict) for name, verdict in target.inputs.items()},
         pinned=pinned(world.workflow, world.resolved, world.observed),
         settings=revision.settings(workflow, stage),
-        replay=replay if replay in target.inputs else None,
+        replay=target.replay,
         spec=target.spec,
     )
 

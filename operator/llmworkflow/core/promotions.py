@@ -1,6 +1,6 @@
 """Promotions: what a serving stage serves or is to serve, complete enough to be returned to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,7 +21,8 @@ def wanted(view: View) -> Promotion:
     """What the spec asks the stage to serve, of what its dependencies made."""
     world, serve = view.world, view.stage.serve
     assert serve is not None, "only a serving stage promotes"
-    inputs, metrics = _evidence(view)
+    replay = replayed(world.workflow.spec, view.stage)
+    inputs, metrics = _evidence(view, {*references(view.stage), replay})
     digest = offered(view.stage, view.revision, world.stages)
     return Promotion(
         stage=view.stage.name,
@@ -29,6 +30,7 @@ def wanted(view: View) -> Promotion:
         digest=digest,
         model_id=serve.models[0].model_id,
         inputs=inputs,
+        replay=replay if replay in inputs else None,
         metrics=metrics,
         spec=result_fields(world.workflow.spec, view.stage),
         since=view.time,
@@ -57,13 +59,11 @@ def spec_of(world: World, promotion: Promotion) -> LLMWorkflow:
     return world.workflow.model_copy(update={"spec": spec})
 
 
-def _evidence(view: View) -> tuple[dict[str, Verdict], dict[str, Metric]]:
-    """What is served and what it was judged by, less the metrics that no gate saw; and those that gates saw."""
-    spec = view.world.workflow.spec
-    needed = {*references(view.stage), replayed(spec, view.stage)}
+def _evidence(view: View, needed: Set[str | None]) -> tuple[dict[str, Verdict], dict[str, Metric]]:
+    """What is needed and what it was judged by, less the metrics that no gate saw; and those that gates saw."""
     inputs: dict[str, Verdict] = {}
     metrics: dict[str, Metric] = {}
-    for name in ancestors(spec, view.stage):
+    for name in ancestors(view.world.workflow.spec, view.stage):
         stage, verdict = view.world.specs[name], verdict_of(view.world.stages[name])
         if verdict and (name in needed or stage.gates):
             gated = {gate.metric for gate in stage.gates}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmworkflow.api.names import Verb
 from llmworkflow.core.actions import ApplyService
+from llmworkflow.core.observation import ChildPhase
 
 from .test_serving import RATE, conditions, serving, upgraded
 
@@ -61,6 +62,28 @@ def test_a_rollback_during_an_upgrade_takes_the_successor_back() -> None:
     assert cluster.status.serving.revision == first.revision
     assert cluster.status.serving.pinned
     assert cluster.status.history == []
+
+
+def test_a_rollback_is_verified_by_the_rows_of_a_batch_that_was_renamed_since() -> None:
+    cluster = upgraded(serving())
+    cluster.verify()
+    cluster.settle()
+    kept = cluster.status.history[0]
+    cluster.edit(("stages.1.name", "exam"))
+    cluster.settle()
+    cluster.complete("exam")
+    assert list(cluster.status.serving.inputs) == ["tune", "exam"]
+    cluster.ask(Verb.ROLLBACK, "chat#1")
+    cluster.settle()
+    told = cluster.works["viggo-chat"]
+    assert told.replay == "score"
+    assert told.inputs["score"].artifact == kept.inputs["score"].artifact
+    cluster.see("chat", phase=ChildPhase.READY)
+    cluster.settle()
+    assert (
+        cluster.stage("chat").message
+        == "the endpoint is ready; rows of the batch are being replayed through it"
+    )
 
 
 def test_a_rollback_to_what_serves_does_nothing() -> None:

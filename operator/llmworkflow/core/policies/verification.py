@@ -2,7 +2,6 @@
 
 from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus, Verification
-from llmworkflow.core.graph import replayed
 from llmworkflow.core.observation import ChildPhase
 from llmworkflow.core.policies.promotion import refuse
 from llmworkflow.core.policies.retry import Failure, failed
@@ -100,8 +99,7 @@ def _ready(view: View) -> bool:
 def _replays(view: View) -> bool:
     """Whether there are rows of a batch to verify by."""
     target = view.status.candidate or view.status.serving
-    name = replayed(view.world.workflow.spec, view.stage)
-    return target is not None and name in target.inputs
+    return target is not None and target.replay is not None
 
 
 def _verification(view: View) -> Verification | None:
