@@ -54,7 +54,8 @@ def suspended_resumed_and_cancelled(scene: Scene) -> None:
     scene.until("tune", S.QUEUED, "Suspended")
     scene.ask("cancel", "tune")
     cancelled = scene.until("tune", S.CANCELLED, "CancelledByUser")
-    assert cancelled["message"] == "cancelled by alice; run `retry --from tune` to go on"
+    remedy = f"run `llmworkflow retry {scene.name} --from tune -n {scene.namespace}` to go on"
+    assert cancelled["message"] == f"cancelled by alice; {remedy}"
     scene.ask("retry", "tune")
     scene.until("tune", S.QUEUED, "Suspended")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from llmworkflow.api.spec.stage import Stage
-from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.spec.workflow import LLMWorkflow, Metadata
 from llmworkflow.api.status import Promotion, Resolved, StageState, StageStatus, Verdict
 from llmworkflow.core import names, revision
 from llmworkflow.core.clock import stamp
@@ -66,6 +66,11 @@ class View:
         return self.world.revisions[self.stage.name]
 
     @property
+    def metadata(self) -> Metadata:
+        """What the workflow is called, and where it is."""
+        return self.world.workflow.metadata
+
+    @property
     def suspended(self) -> bool:
         """Whether nothing is to run."""
         return self.world.workflow.spec.suspend
@@ -92,7 +97,7 @@ class View:
 
     def child_name(self, revision: str, attempt: int) -> str:
         """Name of the stage's child for an attempt."""
-        metadata = self.world.workflow.metadata
+        metadata = self.metadata
         if self.stage.serve:
             return names.service_name(metadata.name, self.stage.name)
         return names.job_name(metadata.name, metadata.uid, self.stage.name, revision, attempt)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from llmworkflow.api.names import Verb
 from llmworkflow.api.status import LLMWorkflowStatus, Promotion, StageStatus
 from llmworkflow.core.asking import awaits_decision, decided_on
 from llmworkflow.core.clock import stamp
+from llmworkflow.core.commands import command
 from llmworkflow.page.comparison import Outcome, Prompt
 from llmworkflow.page.contenders import Role
 from llmworkflow.page.evaluation import Evaluation, Standing, evaluations
@@ -94,10 +96,11 @@ def _message(status: LLMWorkflowStatus) -> str:
 
 def _decision(sources: Sources, stage: StageStatus) -> Decision:
     metadata = sources.workflow.metadata
-    space = "" if metadata.namespace == "default" else f" -n {metadata.namespace}"
-    command = f"{metadata.name} {stage.name}{space} --note 'why'"
+    approve, reject = (
+        command(metadata, verb, stage.name, "--note 'why'") for verb in (Verb.APPROVE, Verb.REJECT)
+    )
     revision = decided_on(sources.workflow, sources.status, stage.name)
-    return Decision(stage.name, revision, f"llmworkflow approve {command}", f"llmworkflow reject {command}")
+    return Decision(stage.name, revision, approve, reject)
 
 
 def _figures(evaluation: Evaluation) -> Sequence[Figure]:

@@ -103,7 +103,8 @@ def test_a_name_of_somebody_else_is_left_alone_and_said() -> None:
     chat = cluster.stage("chat")
     assert (chat.state, chat.reason) == ("Failed", "NameTaken")
     assert chat.message == (
-        "RayService viggo-chat belongs to other; rename stage chat, or delete it and run `retry --from chat`"
+        "RayService viggo-chat belongs to other; rename stage chat, or delete it and run "
+        "`llmworkflow retry viggo --from chat`"
     )
     assert next(item for item in cluster.status.conditions if item.type == "Stalled").status == "True"
     del cluster.children["viggo-chat"]

@@ -134,7 +134,7 @@ def test_a_comparison_counts_at_its_own_confidence(measured: float | None, low: 
     if reason == "Incomparable":
         assert stage.message == (
             f"exactMatch was compared with serving at {100 * (measured or 0):g} %, the gate asks for 99 %; "
-            "run `retry --from score`"
+            "run `llmworkflow retry viggo --from score`"
         )
 
 
@@ -181,7 +181,7 @@ def test_a_comparison_with_what_no_longer_serves_does_not_count() -> None:
     cluster.complete("tune")
     cluster.complete("score", against("serving", 0.1, incumbentRevision="of another"))
     stage = cluster.stage("score")
-    assert (stage.reason, "retry --from score" in stage.message) == ("Incomparable", True)
+    assert (stage.reason, "llmworkflow retry viggo --from score" in stage.message) == ("Incomparable", True)
 
 
 def test_another_run_of_what_serves_is_compared_with_it() -> None:

@@ -70,7 +70,7 @@ def test_retries_end() -> None:
     assert [ended.attempt for ended in tune.attempts] == [1, 2, 3]
     assert cluster.states()["score"] == "Waiting"
     assert cluster.stage("score").reason == "DependencyFailed"
-    assert "retry --from tune" in cluster.stage("score").message
+    assert "retry viggo --from tune" in cluster.stage("score").message
     assert cluster.children == {}
 
 

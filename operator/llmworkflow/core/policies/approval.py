@@ -2,6 +2,7 @@
 
 from llmworkflow.api.names import Reason, Verb
 from llmworkflow.api.status import ApprovalRecord, StageState, StageStatus
+from llmworkflow.core.commands import retry_from
 from llmworkflow.core.promotions import offered
 from llmworkflow.core.requests import Request
 from llmworkflow.core.states import clip, move
@@ -58,7 +59,8 @@ def rejected(view: View, what: str | None) -> str | None:
         return None
     by = record.user or "an unnamed user"
     why = f" ({record.note})" if record.note else ""
-    return f"rejected by {by}{why}; edit the spec, approve it after all, or run `retry --from {status.name}`"
+    remedy = f"edit the spec, approve it after all, or run `{retry_from(view.metadata, status.name)}`"
+    return f"rejected by {by}{why}; {remedy}"
 
 
 def _decided_on(record: ApprovalRecord) -> str:

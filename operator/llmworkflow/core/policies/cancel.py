@@ -2,6 +2,7 @@
 
 from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.commands import retry_from
 from llmworkflow.core.policies.retry import end_attempt, stop
 from llmworkflow.core.requests import Request
 from llmworkflow.core.states import move
@@ -17,7 +18,7 @@ def cancel(view: View, request: Request) -> StageStatus | None:
     if status.state in _ENDED:
         return None
     by = request.user or "an unnamed user"
-    message = f"cancelled by {by}; run `retry --from {status.name}` to go on"
+    message = f"cancelled by {by}; run `{retry_from(view.metadata, status.name)}` to go on"
     ended = end_attempt(view, Reason.CANCELLED, message).model_copy(
         update={"asked": view.asked, "candidate": None, "serving": None, "retry_at": None}
     )

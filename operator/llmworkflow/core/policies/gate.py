@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from llmworkflow.api.names import Reason
 from llmworkflow.api.spec.stage import Gate
 from llmworkflow.api.status import Comparison, Metric, StageState, StageStatus
+from llmworkflow.core.commands import retry_from
 from llmworkflow.core.policies.approval import consented, rejected
 from llmworkflow.core.policies.incumbent import BASE, SERVING, incumbent, serves_this
 from llmworkflow.core.revision import digest
@@ -117,7 +118,7 @@ def _compare(view: View, gate: Gate, target: str, metric: Metric) -> Objection |
         return Objection(
             Reason.INCOMPARABLE,
             f"{gate.metric} was compared with {target} at {100 * measured:g} %, the gate asks for "
-            f"{100 * gate.confidence:g} %; run `retry --from {view.stage.name}`",
+            f"{100 * gate.confidence:g} %; run `{retry_from(view.metadata, view.stage.name)}`",
         )
     bounds = (comparison.difference, comparison.low, comparison.high)
     difference, low, high = ("unknown" if bound is None else f"{bound:+.4g}" for bound in bounds)
@@ -136,7 +137,7 @@ def _incomparable(view: View, gate: Gate, target: str, comparison: Comparison | 
         return f"{gate.metric} cannot be compared with {target}: {comparison.message}; {remedy}"
     return (
         f"{gate.metric} was not compared with {target} on the same rows by the same evaluation; "
-        f"run `retry --from {view.stage.name}` to compare with what is there now"
+        f"run `{retry_from(view.metadata, view.stage.name)}` to compare with what is there now"
     )
 
 

@@ -2,6 +2,7 @@
 
 from llmworkflow.api.names import Reason
 from llmworkflow.api.status import StageState, StageStatus
+from llmworkflow.core.commands import retry_from
 from llmworkflow.core.policies.hold import Hold
 from llmworkflow.core.states import move
 from llmworkflow.core.view import View
@@ -22,7 +23,7 @@ def taken(view: View) -> Hold | None:
         _S.FAILED,
         Reason.NAME_TAKEN,
         f"{named.kind} {named.name} belongs to {named.owner_name or 'no workflow'}; "
-        f"rename stage {name}, or delete it and run `retry --from {name}`",
+        f"rename stage {name}, or delete it and run `{retry_from(view.metadata, name)}`",
     )
 
 
