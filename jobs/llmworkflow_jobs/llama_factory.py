@@ -40,13 +40,14 @@ _STATE = "trainer_state.json"
 _POLL_SECONDS = 0.5
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 _VALUE_HEAD = "value_head.safetensors"  # part of a reward model; of what PPO made, no engine knows it
+# What it draws and measures for people, and the folder beside the artifact that keeps it.
+_FOR_PEOPLE = ("*.png", "*_results.json", "runs")
+_KEPT = "llama-factory-results"
 # In its folder beside what belongs to a model.
 _LEFT_OUT = (
+    *_FOR_PEOPLE,
     "checkpoint-*",
-    "runs",
-    "*.png",
     "*.jsonl",
-    "*_results.json",
     _STATE,
     "training_args.bin",
     "README.md",
@@ -175,10 +176,20 @@ def _save(output: Path, base: str, config: JobConfig) -> None:
         shutil.copytree(output, folder, ignore=shutil.ignore_patterns(*left_out))
         training_result.copy_companions(Path(base), folder)
     storage.upload(str(folder), f"{config.output_uri}/{kind}", config)
+    _keep(output, config)
     history = json.loads((output / _STATE).read_text())["log_history"]
     curve = "".join(f"{json.dumps(record)}\n" for record in history if _losses(record))
     filesystem, path = storage.open_uri(f"{config.output_uri}/{training_result.CURVE}", config)
     storage.write_text(filesystem, path, curve)
+
+
+def _keep(output: Path, config: JobConfig) -> None:
+    folder = output.with_name(_KEPT)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for found in (path for pattern in _FOR_PEOPLE for path in output.glob(pattern)):
+        (shutil.copytree if found.is_dir() else shutil.copy)(found, folder / found.name)
+    storage.upload(str(folder), f"{config.output_uri}/{_KEPT}", config)
 
 
 def _metrics(output: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _SPREADING = (
     "resources_per_worker",
     "placement_strategy",
 )
+# What it reads beside the base model; reward_model may be a server as well.
+_MODELS = ("adapter_name_or_path", "ref_model", "ref_model_adapters", "reward_model_adapters")
 # The shape of the rows that are written for it.
 _MESSAGES = {
     "formatting": "sharegpt",
@@ -89,7 +91,7 @@ def addresses(config: JobConfig) -> dict[str, str]:
     A path that workers have is no address, nor is the server that gives rewards.
     """
     own, section = config.section["config"], config.section
-    names = [] if section["data"] else ["dataset_dir"]
+    names = [*_MODELS] if section["data"] else [*_MODELS, "dataset_dir"]
     if own.get("reward_model_type") != "api":
         names.append("reward_model")
     return {name: own[name] for name in names if ":" in str(own.get(name))}

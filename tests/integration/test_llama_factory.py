@@ -152,6 +152,8 @@ def test_the_yaml_of_its_users_makes_an_adapter(volume: Path, adapter: dict[str,
     assert (manifest["dtype"], manifest["seed"]) == ("bfloat16", 42)
     assert list(manifest["data"]) == ["volume:viggo"]
     assert manifest["metrics"]["steps"] == 12
+    kept = {path.name for path in (attempt / "llama-factory-results").iterdir()}
+    assert {"training_loss.png", "all_results.json"} <= kept
     assert difference(volume, attempt / "adapter") > 0.1
 
 

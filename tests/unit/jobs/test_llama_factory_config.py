@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llmworkflow_jobs import llama_factory
+from llmworkflow_jobs import checkpoints, llama_factory, storage
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.llama_factory_config import addresses, arguments
@@ -76,6 +76,10 @@ def test_rows_of_the_workflow_are_written_as_conversations(factory: Config, tmp_
         ({"reward_model": "s3://a/judge"}, {"reward_model": "s3://a/judge"}),
         ({"reward_model": "/judge", "dataset_dir": "volume:data"}, {"dataset_dir": "volume:data"}),
         ({"reward_model": "/models/judge"}, {}),
+        ({"adapter_name_or_path": "volume:sft"}, {"adapter_name_or_path": "volume:sft"}),
+        ({"ref_model": "volume:a", "ref_model_adapters": "s3://b/c"}, {"ref_model": "volume:a", "ref_model_adapters": "s3://b/c"}),
+        ({"reward_model_adapters": "volume:judge"}, {"reward_model_adapters": "volume:judge"}),
+        ({"adapter_name_or_path": "owner/adapter"}, {}),
         ({"reward_model": "http://judge:8000/v1", "reward_model_type": "api"}, {}),
     ],
 )  # fmt: skip
@@ -111,6 +115,34 @@ def test_what_contradicts_the_workflow_is_refused(
 def test_what_it_makes(factory: Config, kind: str | None, made: str) -> None:
     own = OWN | ({"finetuning_type": kind} if kind else {})
     assert artifact_kind(factory(own).section) == made
+
+
+def test_what_it_draws_and_measures_is_kept_beside_the_adapter(
+    factory: Config,
+) -> None:
+    config = factory(OWN | {"plot_loss": True})
+    output = checkpoints.local_root(config).parent / "llama-factory"
+    made = {
+        "adapter_config.json": "{}",
+        "adapter_model.safetensors": "weights",
+        "trainer_state.json": '{"log_history": [{"loss": 1.0, "step": 1}], "global_step": 1}',
+        "training_loss.png": "a drawing",
+        "all_results.json": "{}",
+        "train_results.json": "{}",
+        "runs/today/events.out": "events",
+    }
+    for name, text in made.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text(text)
+    llama_factory._save(output, "/model", config)
+    attempt = Path(storage.open_uri(config.output_uri, config)[1])
+    kept = attempt / "llama-factory-results"
+    found = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    assert found == {"training_loss.png", "all_results.json", "train_results.json", "runs/today/events.out"}
+    assert {path.name for path in (attempt / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
 
 
 @pytest.mark.parametrize(
