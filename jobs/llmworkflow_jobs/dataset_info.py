@@ -150,7 +150,7 @@ def find(uri: str, name: str, config: JobConfig) -> Entry:
     columns = entry.get("columns") or _DEFAULT_COLUMNS[formatting]
     _check_columns(columns, formatting, config.prompt, where)
     tags = _DEFAULT_TAGS.get(formatting, {}) | (entry.get("tags") or {})
-    return Entry(_data_uri(folder, entry, where), formatting, columns, tags, config.prompt)
+    return Entry(_data_uri(folder, entry, where, config), formatting, columns, tags, config.prompt)
 
 
 def digest(uri: str, config: JobConfig) -> str:
@@ -204,8 +204,17 @@ def _read(where: str, config: JobConfig) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _data_uri(folder: str, entry: Mapping[str, Any], where: str) -> str:
-    name = entry.get("file_name")
-    if not isinstance(name, str) or name.startswith("/") or ".." in name.split("/"):
-        raise JobError("DataInvalid", f"{where}: file_name is {name!r}, expected a file below {folder}")
+def _data_uri(folder: str, entry: Mapping[str, Any], where: str, config: JobConfig) -> str:
+    given = entry.get("file_name")
+    name = _below(folder, given, config) if isinstance(given, str) else ""
+    if not name or ".." in name.split("/"):
+        raise JobError("DataInvalid", f"{where}: file_name is {given!r}, expected a file below {folder}")
     return posixpath.join(folder, name)
+
+
+def _below(folder: str, name: str, config: JobConfig) -> str:
+    """A path below `folder`; of an absolute one, which may be from before the folder was copied, the file's name."""
+    root = f"{storage.open_uri(folder, config)[1].rstrip('/')}/"
+    if name.startswith(root):
+        return name.removeprefix(root)
+    return posixpath.basename(name) if name.startswith("/") else name

@@ -73,6 +73,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*TUNE, "lora", "rank"), 32, "spec.stages[2].serve.models[0].lora.maxRank = 16: the adapter of stage tune has rank 32; raise maxRank to 32, or lower the rank"),
     ((*SERVED, "source"), "hf://a/b", 'spec.stages[2].serve.models[0].source = "hf://a/b": stage tune tunes spec.model.source, no other model; remove source'),
     # addresses
+    ((*TUNE, "data", "train", 0), {"uri": "https://host/dataset_info.json", "dataset": "viggo"}, 'spec.stages[0].fineTune.data.train[0].dataset = "viggo": an entry names a file in the folder of its dataset_info.json, and uri is no folder; copy the folder to one of volume:, s3://, gs://, file://, or leave dataset out and name the file itself in uri'),
     (("spec", "model", "source"), "ftp://a/b", 'spec.model.source = "ftp://a/b": the scheme ftp is not known here; begin it with hf://, s3://, gs://, volume:, file://'),
     (("spec", "model", "source"), "hf://", 'spec.model.source = "hf://": is no complete address; write hf://…'),
     (("spec", "model", "source"), "hf:org/name", 'spec.model.source = "hf:org/name": is no complete address; write hf://…'),

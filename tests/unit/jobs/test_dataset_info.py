@@ -126,6 +126,15 @@ def test_rows_come_in_the_columns_of_the_prompt(
     assert response_of(read, config.prompt) == "A game."
 
 
+@pytest.mark.parametrize("before", ["{folder}/rows.jsonl", "/mnt/cluster_storage/viggo/rows.jsonl"])
+def test_a_file_is_found_by_the_path_that_it_has_or_had_on_a_machine(
+    trained_on: Callable[..., Any], tmp_path: Path, before: str
+) -> None:
+    name = before.format(folder=tmp_path / "data")
+    _, rows = trained_on({"file_name": name}, {"instruction": "What", "input": "", "output": "A game."}, {})
+    assert [row["output"] for row in rows] == ["A game."]
+
+
 @pytest.mark.parametrize(
     ("entry", "row", "prompt", "reason", "message"),
     [
@@ -139,6 +148,8 @@ def test_rows_come_in_the_columns_of_the_prompt(
         ({"ranking": True}, {}, {}, "OptionInvalid", "ranking makes pairs.*objective dpo"),
         ({"hf_hub_url": "a/b"}, {}, {}, "OptionInvalid", "hf_hub_url is not supported; name a file"),
         ({"file_name": "../rows.jsonl"}, {}, {}, "DataInvalid", "file_name is '../rows.jsonl', expected a file below"),
+        ({"file_name": "/mnt/games/../rows"}, {}, {}, "FileNotFound", "volume:data/rows does not exist"),
+        ({"file_name": "/mnt/games/"}, {}, {}, "DataInvalid", "file_name is '/mnt/games/', expected a file below"),
         ({"file_name": "gone.jsonl"}, {}, {}, "FileNotFound", "volume:data/gone.jsonl does not exist"),
         ({"columns": VIGGO}, {"instruction": "x", "target": "y"}, {}, "ColumnMissing",
          r"rows\.jsonl, line 1, column output: .*the row has instruction, target.*in dataset_info\.json"),

@@ -13,6 +13,7 @@ from llmworkflow.api.spec.addresses import (
     OUTPUT_SCHEMES,
     beginnings,
 )
+from llmworkflow.api.spec.data import DataSource
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 
@@ -30,6 +31,7 @@ def check(workflow: LLMWorkflow, local: bool) -> Iterator[Problem]:
         here = local and schemes != ENDPOINT_SCHEMES  # no path is a server
         allowed = tuple(dict.fromkeys((*schemes, "file"))) if here else schemes
         yield from _unreadable(path, address, allowed, here)
+    yield from _entries_out_of_reach(workflow)
     folder = workflow.spec.storage.path
     if folder is not None and (folder.startswith("/") or ".." in folder.split("/")):
         remedy = "write a path below the storage, without .."
@@ -58,11 +60,9 @@ def _fields(workflow: LLMWorkflow) -> Iterator[_Field]:
 
 
 def _stage_fields(stage: Stage) -> Iterator[_Field]:
+    for path, source in _sources(stage):
+        yield (*path, "uri"), source.uri, DATA_SCHEMES
     if stage.fine_tune:
-        data = stage.fine_tune.data
-        for name, sources in (("train", data.train), ("validation", data.validation or [])) if data else ():
-            for place, source in enumerate(sources):
-                yield ("fineTune", "data", name, place, "uri"), source.uri, DATA_SCHEMES
         yield ("fineTune", "export", "mirror"), stage.fine_tune.export.mirror, OUTPUT_SCHEMES
     if stage.batch:
         yield ("batch", "input", "uri"), stage.batch.input.uri, DATA_SCHEMES
@@ -78,6 +78,28 @@ def _stage_fields(stage: Stage) -> Iterator[_Field]:
             yield ("serve", "models", place, "adapters", number, "uri"), adapter.uri, ADAPTER_SCHEMES
     if stage.prefetch:
         yield ("prefetch", "mirror"), stage.prefetch.mirror, OUTPUT_SCHEMES
+
+
+def _entries_out_of_reach(workflow: LLMWorkflow) -> Iterator[Problem]:
+    """Entries of a dataset_info.json that no folder holds: an entry names a file beside it."""
+    for position, stage in enumerate(workflow.spec.stages):
+        for path, source in _sources(stage):
+            if source.dataset and source.uri.startswith(("hf:", "https:", "http:")):
+                yield Problem(
+                    ("spec", "stages", position, *path, "dataset"),
+                    "an entry names a file in the folder of its dataset_info.json, and uri is no folder",
+                    f"copy the folder to one of {', '.join(beginnings(OUTPUT_SCHEMES))}, "
+                    "or leave dataset out and name the file itself in uri",
+                    value=source.dataset,
+                )
+
+
+def _sources(stage: Stage) -> Iterator[tuple[Path, DataSource]]:
+    """The sources of a fine-tuning, and where they are written in its stage."""
+    data = stage.fine_tune.data if stage.fine_tune else None
+    for name, sources in (("train", data.train), ("validation", data.validation or [])) if data else ():
+        for place, source in enumerate(sources):
+            yield ("fineTune", "data", name, place), source
 
 
 def _unreadable(path: Path, address: str, schemes: tuple[str, ...], paths: bool) -> Iterator[Problem]:
