@@ -13,6 +13,27 @@ from llmworkflow_jobs.errors import JobError, unknown_name
 # Packages of the trackers, any one of which will do. Ray brings tensorboardX along.
 _TRACKERS = {"tensorboard": ("tensorboard", "tensorboardX"), "mlflow": ("mlflow",), "wandb": ("wandb",)}
 
+# What sets an argument of TRL, where that is no field of `training` with the argument's own name.
+_SET_BY = {
+    "warmup_steps": "training.warmupRatio",
+    "gradient_accumulation_steps": "training.globalBatchSize",
+    "activation_checkpointing": "training.gradientCheckpointing",
+    "bf16": "training.precision",
+    "fp16": "training.precision",
+    "save_strategy": "training.saveSteps",
+    "eval_strategy": "training.evalSteps",
+    "load_best_model_at_end": "training.loadBest",
+    "packing_strategy": "training.packing",
+    "beta": "preference.beta",
+    "loss_type": "preference.lossType",
+    "use_cpu": "ray.accelerator",
+    "fsdp": "training.distributed",
+    "fsdp_config": "training.distributed",
+    "deepspeed": "training.distributed",
+}
+# Has a value here, and no influence on what comes out.
+_FREE = "per_device_eval_batch_size"
+
 
 def check(config: JobConfig) -> None:
     """Raise JobError OptionInvalid for values that cannot be trained with; needs neither data nor model."""
@@ -160,12 +181,25 @@ def _extra(section: Mapping[str, Any], arguments: Mapping[str, Any]) -> Mapping[
     config = TOOLS[section["objective"]].config
     known = config.__dataclass_fields__
     for name in extra:
-        if name in arguments:
-            raise JobError("OptionInvalid", f"training.extra.{name} is what another field sets; use that one")
+        if name in arguments and name != _FREE:
+            raise _taken(name, section["training"])
         if name not in known:
             what = f"field of TRL's {config.__name__}, for training.extra"
             raise unknown_name("OptionInvalid", what, name, known)
     return extra
+
+
+def _taken(name: str, training: Mapping[str, Any]) -> JobError:
+    """What is said of an option that the workflow sets already, by a field or by itself."""
+    first, *others = name.split("_")
+    same = "".join([first, *map(str.capitalize, others)])
+    field = _SET_BY.get(name) or (f"training.{same}" if same in training else None)
+    told = (
+        f"is set by {field}: use that"
+        if field
+        else "is not supported: the workflow sets it itself; remove it"
+    )
+    return JobError("OptionInvalid", f"training.extra.{name} {told}")
 
 
 def _check_device(section: Mapping[str, Any], accelerator: Mapping[str, Any] | None) -> None:

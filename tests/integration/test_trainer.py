@@ -292,7 +292,7 @@ def test_extra_arguments_reach_trl(config: Config, tmp_path: Path) -> None:
             {"extra": {"learning_rat": 1}},
             "learning_rat is not a field of TRL's SFTConfig.*did you mean learning_rate?",
         ),
-        ({"extra": {"learning_rate": 1}}, r"training\.extra\.learning_rate is what another field sets"),
+        ({"extra": {"learning_rate": 1}}, r"training\.extra\.learning_rate is set by training\.learningRate"),
     ],
 )
 def test_extra_arguments_are_checked_before_a_worker_starts(

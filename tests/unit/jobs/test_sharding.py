@@ -127,7 +127,7 @@ def test_a_deepspeed_configuration_is_laid_over_one_that_fits(fine_tune: Config)
             {"training": deepspeed(), "accelerator": GPU, "workers": {"min": 2, "max": 4}},
             "set workers.count in place of min and max",
         ),
-        ({"training": {"extra": {"fsdp": True}}}, r"extra\.fsdp is what another field sets"),
+        ({"training": {"extra": {"fsdp": True}}}, r"extra\.fsdp is set by training\.distributed"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_spread_is_refused(fine_tune: Config, change: dict[str, Any], message: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmworkflow_jobs import training_options
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.training_options import (
@@ -96,6 +97,37 @@ def test_what_cannot_be_trained_is_refused(fine_tune: Config, change: dict[str, 
     with pytest.raises(JobError, match=message) as caught:
         check(fine_tune(**change))
     assert caught.value.reason == "OptionInvalid"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("learning_rate", "is set by training.learningRate: use that"),
+        ("warmup_steps", "is set by training.warmupRatio: use that"),
+        ("eval_strategy", "is set by training.evalSteps: use that"),
+        ("metric_for_best_model", "is not supported: the workflow sets it itself; remove it"),
+        ("output_dir", "is not supported"),
+    ],
+)
+def test_an_option_that_the_workflow_sets_is_refused_with_the_field_that_does(
+    fine_tune: Config, name: str, message: str
+) -> None:
+    with pytest.raises(JobError, match=rf"training\.extra\.{name} {message}"):
+        check(fine_tune(training={"extra": {name: 1}}))
+
+
+def test_every_field_that_is_named_for_an_option_is_one(fine_tune: Config) -> None:
+    section = fine_tune().section
+    for field in set(training_options._SET_BY.values()):
+        part, name = field.split(".")
+        assert part == "ray" or name in section[part]
+
+
+@pytest.mark.capability("trainer-options")
+def test_validation_may_have_batches_of_its_own(fine_tune: Config) -> None:
+    config = fine_tune(training={"extra": {"per_device_eval_batch_size": 7}})
+    check(config)
+    assert trl_arguments(config, "", evaluated=True, workers=1)["per_device_eval_batch_size"] == 7
 
 
 @pytest.mark.capability("trackers")

@@ -112,7 +112,8 @@ class Training(SpecModel):
     distributed: Result[Distributed | None] = None
     """Sharding of the model over the workers; each holds all of it when unset."""
     extra: Result[JsonObject] = {}
-    """Further arguments of the engine's own configuration class, by its own names."""
+    """Further arguments of the engine's own configuration class, by its own names; those that no field here sets, and
+    per_device_eval_batch_size."""
 
 
 class Workers(SpecModel):
