@@ -28,8 +28,12 @@ FORM = "structured_outputs"
 # What vLLM's OpenAI server takes over from generation_config.json (ModelConfig.get_diff_sampling_param); max_new_tokens
 # is the other one, and maxTokens is always set.
 _FROM_MODEL = ("repetition_penalty", "temperature", "top_k", "top_p", "min_p")
-# One answer a row is what the rows, the metrics and the replay stand on.
-_NOT_FOR_EXTRA = ("n", "output_kind", "beam_width")
+_ONE_ANSWER = "a row has one answer"  # on which the rows, the metrics and the replay stand
+_NO_LOGPROBS = "a row keeps the text of its answer, and no probabilities"
+_NOT_FOR_EXTRA = {
+    **dict.fromkeys(("n", "output_kind", "beam_width"), _ONE_ANSWER),
+    **dict.fromkeys(("logprobs", "prompt_logprobs", "flat_logprobs", "logprob_token_ids"), _NO_LOGPROBS),
+}
 _FIELDS = {**NAMES, "structured": FORM}
 
 
@@ -93,6 +97,6 @@ def check_names(extra: Iterable[str], own: Mapping[str, str], known: Collection[
                 "OptionInvalid", f"sampling.extra.{name} has a field of its own: set sampling.{own[name]}"
             )
         if name in _NOT_FOR_EXTRA:
-            raise JobError("OptionInvalid", f"sampling.extra.{name} cannot be set: a row has one answer")
+            raise JobError("OptionInvalid", f"sampling.extra.{name} cannot be set: {_NOT_FOR_EXTRA[name]}")
         if name not in known:
             raise unknown_name("OptionInvalid", f"sampling parameter of {engine}", name, known)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from llmworkflow_jobs import sampling
+from llmworkflow_jobs.errors import JobError
 
 UNSET: dict[str, Any] = {
     "temperature": 0.0, "topP": None, "topK": None, "maxTokens": 250, "minTokens": None, "seed": None, "stop": [],
@@ -84,3 +85,9 @@ def test_what_is_set_wins_over_the_model() -> None:
 )
 def test_greedy_and_seeded_sampling_can_be_repeated(parameters: dict[str, Any], reproducible: bool) -> None:
     assert sampling.is_reproducible(parameters) is reproducible
+
+
+@pytest.mark.parametrize(("name", "why"), [("n", "a row has one answer"), ("logprobs", "no probabilities")])
+def test_what_would_be_computed_for_nobody_is_refused(name: str, why: str) -> None:
+    with pytest.raises(JobError, match=rf"sampling\.extra\.{name} cannot be set: .*{why}"):
+        sampling.check_names({name: 5}, {}, [name], "vLLM")
