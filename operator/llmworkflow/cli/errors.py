@@ -45,7 +45,7 @@ def ends_well(command: Callable[P, int | None]) -> Callable[P, NoReturn]:
             place = f"{error.filename}: " if error.filename else ""
             click.echo(f"error: {place}{error.strerror or error}", err=True)
             code = BAD_INPUT
-        except (ClientError, LocalError) as error:
+        except ClientError as error:
             click.echo(f"error: {error}", err=True)
             code = FAILED
         except ModuleNotFoundError as error:

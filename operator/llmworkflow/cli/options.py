@@ -73,7 +73,7 @@ def only(target: Target, name: str | None) -> Workflow:
     """The workflow of a name, or the only one that there is.
 
     Raises:
-        ClientError, LocalError: there is none of this name, or no name and not exactly one workflow.
+        ClientError: there is none of this name, or no name and not exactly one workflow.
     """
     if name is not None:
         return target.workflow(name)

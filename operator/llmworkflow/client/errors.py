@@ -1,6 +1,9 @@
 """What keeps a command from doing what it was asked, in words that a person can act on."""
 
+from llmworkflow.api.errors import ClientError
 from llmworkflow.kube.errors import ApiError
+
+__all__ = ["ClientError", "RefusedError"]
 
 _REMEDIES = {
     0: "see that it runs and can be reached from here, or choose another context with --context",
@@ -8,10 +11,6 @@ _REMEDIES = {
     403: "`llmworkflow doctor` shows what you may do; an admin of the namespace can give you the role that is missing",
     504: "try again: the API server was too busy to answer",
 }
-
-
-class ClientError(Exception):
-    """A condition that a person must change; the message says how."""
 
 
 class RefusedError(ClientError):

@@ -68,7 +68,7 @@ class Workflow(Protocol):
         """What it serves, within reach of this machine.
 
         Raises:
-            ClientError, LocalError: it serves nothing now, or the way there is closed.
+            ClientError: it serves nothing now, or the way there is closed.
         """
 
     def models(self) -> Sequence[TunedModel]:
@@ -93,7 +93,7 @@ class Target(Protocol):
         """One workflow.
 
         Raises:
-            ClientError, LocalError: there is none of this name.
+            ClientError: there is none of this name.
         """
 
     def workflows(self, everywhere: bool = False) -> Sequence[Workflow]:

@@ -1,7 +1,10 @@
 """What can keep a machine from running a workflow, and Ray from answering."""
 
 
-class LocalError(Exception):
+from llmworkflow.api.errors import ClientError
+
+
+class LocalError(ClientError):
     """A condition of this machine that a person must change; the message says how."""
 
 

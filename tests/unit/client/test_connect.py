@@ -67,6 +67,12 @@ def test_local_means_this_machine(kubeconfig: Path) -> None:
         pass
 
 
+@pytest.mark.capability("python")
+def test_what_fails_on_this_machine_is_a_client_error(kubeconfig: Path) -> None:
+    with chosen(local=True) as target, pytest.raises(ClientError, match="nosuch"):
+        target.workflow("nosuch")
+
+
 def test_without_a_kubeconfig_it_is_this_machine() -> None:
     assert kubeconfig_files() == []  # as the tests' own, which is empty
     with chosen(local=False, context=None, namespace=None) as target:

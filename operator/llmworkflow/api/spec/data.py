@@ -32,9 +32,9 @@ class DataSource(SpecModel):
     """Format of the files; told by their endings when unset. Each line of a text is a row with one column, text,
     and so is each text of a list (JSON); each file of images is a row with the columns path and image."""
     dataset: Result[Text | None] = None
-    """Entry of LLaMA-Factory's dataset_info.json, which is the uri or lies in its folder, in the volume or a bucket; the
-    uri is the data itself when unset. The entry says which columns hold the parts of a row, in place of prompt.columns, and its formatting
-    has to be that of prompt.format; with format custom it only names the file."""
+    """Entry of LLaMA-Factory's dataset_info.json, which is the uri or lies in its folder, in the volume or a bucket;
+    the uri is the data itself when unset. The entry says which columns hold the parts of a row, in place of
+    prompt.columns, and its formatting has to be that of prompt.format; with format custom it only names the file."""
     credentials_from: Operational[SecretSource | None] = None
     """Credentials of the source, as environment variables; those of spec.storage when unset."""
 
