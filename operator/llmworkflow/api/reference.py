@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from enum import Enum
+from inspect import cleandoc
 from typing import Any
 
 from pydantic import BaseModel
@@ -92,7 +93,7 @@ def _section(model: type[BaseModel]) -> str:
     marked = any(mark_of(field) for _, field in fields_of(model))
     heads = ("field", "type", "default", "mark", "meaning")
     table = _table(heads, rows) if marked else _table(_unmarked(heads), map(_unmarked, rows))
-    return "\n".join([f"### {model.__name__}\n", f"{model.__doc__}\n", table, *_rules(model)])
+    return "\n".join([f"### {model.__name__}\n", f"{cleandoc(model.__doc__ or '')}\n", table, *_rules(model)])
 
 
 def _row(name: str, field: FieldInfo, schema: JsonObject) -> tuple[str, ...]:

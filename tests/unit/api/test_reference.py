@@ -6,7 +6,7 @@ import re
 
 from llmworkflow.api.fields import fields_of, models_below
 from llmworkflow.api.names import ConditionType, JobReason, Reason, Verb
-from llmworkflow.api.reference import page
+from llmworkflow.api.reference import _ACTIONS_BY_KUBECTL, page
 from llmworkflow.api.spec.workflow import WorkflowSpec
 from llmworkflow.api.status import LLMWorkflowStatus, StageState
 
@@ -31,6 +31,10 @@ def test_rows_fit_their_tables() -> None:
         rows = [re.sub(r"\\\|", "", row).count("|") for row in table.splitlines()]
         ragged += [table.splitlines()[0]] if len(set(rows)) > 1 else []
     assert ragged == []
+
+
+def test_no_prose_is_shown_as_code() -> None:
+    assert re.findall(r"^ {4}.*", PAGE.replace(_ACTIONS_BY_KUBECTL, ""), re.MULTILINE) == []
 
 
 def test_links_lead_somewhere() -> None:
