@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import click
 from rich.table import Table
 
+from llmworkflow.api.metrics import is_score
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import each, ends_well
 from llmworkflow.cli.options import on_target
@@ -54,9 +55,15 @@ def _table(found: Sequence[TunedModel], wide: bool) -> Table:
             model.revision,
             model.type,
             model.base,
-            ", ".join(f"{name} {value:.4g}" for name, value in (model.scores or model.losses).items()),
+            _scores(model, wide),
             ", ".join(model.serves),
             age(model.made_at, datetime.now(UTC)),
         ]
         table.add_row(*cells, *([str(model.attempt), model.digest, model.uri] if wide else []))
     return table
+
+
+def _scores(model: TunedModel, wide: bool) -> str:
+    """Scores, else losses; the counts of batches, such as their rows, are for who asks for more."""
+    scores = {name: value for name, value in model.scores.items() if wide or is_score(name)}
+    return ", ".join(f"{name} {value:.4g}" for name, value in (scores or model.losses).items())

@@ -63,6 +63,17 @@ def test_models_are_listed(home: WorkflowHome) -> None:
     assert wide.split()[-1].endswith(f"/default/my-workflow/tune/{REVISION}/2")
 
 
+def test_scores_are_shown_and_counts_only_for_who_asks(home: WorkflowHome) -> None:
+    (tuned,) = (home.root / "volumes").rglob(f"tune/{REVISION}/2")
+    rows = tuned.parents[2] / "score" / REVISION / "1"
+    rows.mkdir(parents=True)
+    metrics = {"exactMatch": {"value": 0.5, "n": 8}, "own:metric": 0.25, "rows": 8, "rowsPerSecond": 2.0}
+    made = {**MANIFEST, "type": "rows", "model": {"uri": str(tuned)}, "metrics": metrics}
+    (rows / "manifest.json").write_text(json.dumps(made))
+    assert "exactMatch 0.5, own:metric 0.25   " in run("models").stdout
+    assert "exactMatch 0.5, own:metric 0.25, rows 8, rowsPerSecond 2" in run("models", "-o", "wide").stdout
+
+
 @pytest.mark.parametrize("output", ["json", "yaml"])
 def test_models_for_programs(home: WorkflowHome, output: str) -> None:
     text = run("models", "-o", output).stdout

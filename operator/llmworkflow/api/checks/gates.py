@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from llmworkflow.api.graph import INCUMBENTS
-from llmworkflow.api.metrics import EVALUATION_METRICS, SHARES, TRAINING_METRICS
+from llmworkflow.api.metrics import SHARES, TRAINING_METRICS, is_score
 from llmworkflow.api.problems import Path, Problem, did_you_mean
 from llmworkflow.api.spec.stage import Gate, Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -40,9 +40,7 @@ def _unmeasured(path: Path, gate: Gate, stage: Stage) -> Iterator[Problem]:
     if gate.metric in known:
         return
     if stage.batch and stage.batch.evaluate:
-        meant = did_you_mean(
-            gate.metric, [name for name in known if ":" in name or name in EVALUATION_METRICS]
-        )
+        meant = did_you_mean(gate.metric, filter(is_score, known))
         remedy = ", or ".join(filter(None, ("add it to batch.evaluate.metrics", meant)))
         yield Problem(path, "the stage does not measure this metric", remedy, value=gate.metric)
     elif stage.batch:
