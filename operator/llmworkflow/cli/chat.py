@@ -14,7 +14,13 @@ from llmworkflow.client.workflow import Target
 @click.argument("name")
 @click.argument("message", required=False)
 @click.option("--model", metavar="ID", help="One of several that it serves; the first when omitted.")
-@click.option("--max-tokens", default=256, show_default=True, help="Longest answer, in tokens.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=256,
+    show_default=True,
+    help="Longest answer, in tokens.",
+)
 @ends_well
 @on_target
 def chat(target: Target, name: str, message: str | None, model: str | None, max_tokens: int) -> None:

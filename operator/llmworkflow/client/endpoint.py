@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,8 @@ from llmworkflow.client.errors import ClientError
 KEY_VARIABLE = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 300  # between two pieces of an answer; the first may wait for an engine to load
 UNAUTHORIZED = 401
+# How Ray Serve wraps what it tells: once for people, twice more for its developers.
+_WRAPPED = re.compile(r"Message: (.*?)( \(Request ID: \S*\))?, Internal exception: .*", re.DOTALL)
 _DATA, _DONE = "data:", "[DONE]"
 
 
@@ -75,7 +78,8 @@ def key_of(workflow: LLMWorkflow, stage: str, secret: Callable[[SecretKeySource]
 
 def _pieces(event: dict[str, Any]) -> Iterator[str]:
     if "error" in event:
-        raise ClientError(f"the endpoint broke off: {event['error'].get('message', event['error'])}")
+        told = event["error"].get("message")
+        raise ClientError(f"the endpoint broke off: {_plain(told) if told else event['error']}")
     for choice in event.get("choices", []):
         if content := choice.get("delta", {}).get("content"):
             yield content
@@ -83,6 +87,11 @@ def _pieces(event: dict[str, Any]) -> Iterator[str]:
 
 def _complaint(content: bytes) -> str:
     try:
-        return str(json.loads(content)["error"]["message"])
+        return _plain(str(json.loads(content)["error"]["message"]))
     except (ValueError, KeyError, TypeError):
         return content[:300].decode(errors="replace")
+
+
+def _plain(told: str) -> str:
+    wrapped = _WRAPPED.fullmatch(told)
+    return wrapped[1] if wrapped else told

@@ -1,6 +1,5 @@
 """What can keep a machine from running a workflow, and Ray from answering."""
 
-
 from llmworkflow.api.errors import ClientError
 
 

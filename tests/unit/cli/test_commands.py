@@ -91,6 +91,11 @@ def test_a_run_that_is_not_here_is_an_apply(run: Run) -> None:
     assert (ended.exit_code, "`llmworkflow apply FILE`" in ended.output) == (2, True)
 
 
+def test_an_answer_has_at_least_one_token(run: Run) -> None:
+    ended = run("chat", "viggo", "Hello", "--max-tokens", "0")
+    assert (ended.exit_code, "--max-tokens" in ended.output) == (2, True)
+
+
 @pytest.mark.capability("python")
 def test_a_bad_file_ends_with_2_and_its_line(run: Run) -> None:
     run("init")

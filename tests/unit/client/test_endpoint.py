@@ -67,6 +67,18 @@ def test_pieces_come_as_they_are_said(server: Any) -> None:
             '{"error": {"message": "asks for a key"}}',
             r"answers 401: asks for a key; set \$OPENAI_API_KEY",
         ),
+        (
+            404,
+            json.dumps(
+                {
+                    "error": {
+                        "message": 'Message: No model "x". (Request ID: 1-2), Internal exception: '
+                        "ray.llm: No model (Request ID: 1-2), original exception: 404: No model"
+                    }
+                }
+            ),
+            'answers 404: No model "x".$',
+        ),
         (502, "<html>", "answers 502: <html>"),
         (200, 'data: {"error": {"message": "engine died"}}\n\n', "broke off: engine died"),
     ],
