@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 @click.option("--dry-run", is_flag=True, help="Have the API server check it, and change nothing.")
 @click.option("-o", "--output", type=click.Choice(["json", "yaml", "name"]), help="Print the resource.")
 @ends_well
-@on_cluster
+@on_cluster("llmworkflow run FILE --local")
 def apply(
     cluster: Cluster,
     file: Path | None,
@@ -52,7 +52,7 @@ def apply(
 @click.command()
 @click.argument("name")
 @ends_well
-@on_cluster
+@on_cluster("llmworkflow stop NAME")
 def delete(cluster: Cluster, name: str) -> None:
     """Delete workflow NAME of a cluster, with all that it runs. Its artifacts stay on the storage."""
     cluster.workflow(name).delete()

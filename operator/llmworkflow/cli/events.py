@@ -14,7 +14,7 @@ from llmworkflow.client.events import time_of
 @click.command()
 @click.argument("name")
 @ends_well
-@on_cluster
+@on_cluster("llmworkflow logs NAME")
 def events(cluster: Cluster, name: str) -> None:
     """Show what happened to workflow NAME on a cluster. Also to the jobs, endpoints and pods that it runs now."""
     table, now = columns("AGE", "TYPE", "OBJECT", "REASON", "MESSAGE"), datetime.now(UTC)

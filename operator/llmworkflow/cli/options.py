@@ -50,18 +50,21 @@ def on_target(command: OnTarget[P]) -> Callable[P, int | None]:
     return wrapped
 
 
-def on_cluster(command: OnCluster[P]) -> Callable[P, int | None]:
-    """The same for a command that is of use on a cluster alone."""
+def on_cluster(otherwise: str) -> Callable[[OnCluster[P]], Callable[P, int | None]]:
+    """The same for a command that is of use on a cluster alone; on this machine there is another one `otherwise`."""
 
-    @_CONTEXT
-    @_OF_CONTEXT
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> int | None:
-        context, namespace = (_text(kwargs.pop(option)) for option in ("context", "namespace"))
-        with cluster(context, namespace) as found:
-            return command(found, *args, **kwargs)
+    def on_it(command: OnCluster[P]) -> Callable[P, int | None]:
+        @_CONTEXT
+        @_OF_CONTEXT
+        @wraps(command)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> int | None:
+            context, namespace = (_text(kwargs.pop(option)) for option in ("context", "namespace"))
+            with cluster(context, namespace, f"on this machine, `{otherwise}`") as found:
+                return command(found, *args, **kwargs)
 
-    return wrapped
+        return wrapped
+
+    return on_it
 
 
 def _text(value: object) -> str | None:

@@ -60,8 +60,10 @@ def in_pod() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ and (_ACCOUNT / "token").is_file()
 
 
-def connect(context: str | None) -> Connection:
+def connect(context: str | None, otherwise: str = "") -> Connection:
     """The API server of a context of the kubeconfig, of its current one, or of the pod that this runs in.
+
+    `otherwise` is what a person without a cluster can do instead.
 
     Raises:
         ClientError: there is no kubeconfig, or it cannot be used.
@@ -78,10 +80,9 @@ def connect(context: str | None) -> Connection:
             name, namespace = "of this pod", (_ACCOUNT / "namespace").read_text().strip()
         else:
             refuse_absent()
-            raise ClientError(
-                f"there is no kubeconfig: set ${VARIABLE} to that of a cluster; on this machine, "
-                "`llmworkflow run FILE --local`"
-            )
+            wanted = f", and so no context {context}" if context else ""
+            remedy = "; ".join(filter(None, (f"set ${VARIABLE} to that of a cluster", otherwise)))
+            raise ClientError(f"there is no kubeconfig{wanted}: {remedy}")
     except (config.ConfigException, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ClientError(f"the kubeconfig cannot be used: {error}") from error
     return Connection(Api(ApiClient(found)), name, namespace)

@@ -35,14 +35,14 @@ def chosen(
             refuse_absent()
         yield Machine(namespace)
         return
-    with cluster(context, namespace) as found:
+    with cluster(context, namespace, "without --context this machine is meant") as found:
         yield found
 
 
 @contextmanager
-def cluster(context: str | None, namespace: str | None) -> Iterator[Cluster]:
-    """The same where only a cluster can be meant."""
-    with closing(connect(context)) as connection:
+def cluster(context: str | None, namespace: str | None, otherwise: str) -> Iterator[Cluster]:
+    """The same where only a cluster can be meant; `otherwise` is what to do without one."""
+    with closing(connect(context, otherwise)) as connection:
         yield Cluster(connection, namespace)
 
 
