@@ -82,11 +82,16 @@ def only(target: Target, name: str | None) -> Workflow:
         return target.workflow(name)
     found = target.workflows()
     if not found:
-        raise ClientError(f"there is no workflow in {target.place}")
+        raise ClientError(f"there is no workflow {where(target)}")
     if len(found) > 1:
         known = ", ".join(f"{item.name}{in_namespace(item.namespace)}" for item in found)
-        raise ClientError(f"there are several workflows in {target.place}: name one of {known}")
+        raise ClientError(f"there are several workflows {where(target)}: name one of {known}")
     return found[0]
+
+
+def where(target: Target) -> str:
+    """The place of a target as an adverb."""
+    return f"{'on' if target.place == 'this machine' else 'in'} {target.place}"
 
 
 def in_namespace(namespace: str) -> str:

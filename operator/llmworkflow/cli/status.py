@@ -17,7 +17,7 @@ from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.workflow import GROUP, KIND
 from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import on_target
+from llmworkflow.cli.options import on_target, where
 from llmworkflow.cli.patience import patiently
 from llmworkflow.cli.view import View, age, columns, show, tree
 from llmworkflow.client.reading import status_of
@@ -56,7 +56,7 @@ def status(target: Target, name: str | None, everywhere: bool, watch: bool, outp
     elif name and not output:
         show(tree(name, status_of(found[0]), datetime.now(UTC)))
     elif not found:
-        click.echo(f"there is no workflow in {target.place}", err=True)
+        click.echo(f"there is no workflow {where(target)}", err=True)
     else:
         show(_overview(found, wide=output == "wide"))
 

@@ -48,7 +48,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     # batch
     ((*BATCH, "engineKwargs"), {"max_model_len": 250}, "spec.stages[1].batch.sampling.maxTokens = 250: leaves no room for a prompt in engineKwargs.max_model_len 250; lower maxTokens, or raise max_model_len"),
     ((*BATCH, "evaluate", "metrics"), ["exactMatch", "exactMatch"], 'spec.stages[1].batch.evaluate.metrics[1] = "exactMatch": is listed twice; remove one'),
-    ((*BATCH, "evaluate", "metrics"), ["exactMatch", "tokenf1"], 'spec.stages[1].batch.evaluate.metrics[1] = "tokenf1": there is no metric of this name; did you mean tokenF1?, or give module:function for your own'),
+    ((*BATCH, "evaluate", "metrics"), ["exactMatch", "tokenf1"], 'spec.stages[1].batch.evaluate.metrics[1] = "tokenf1": there is no metric of this name; give module:function for one of your own, or did you mean tokenF1?'),
     ((*BATCH, "evaluate", "regex"), "a(b", 'spec.stages[1].batch.evaluate.regex = "a(b": is no regular expression of Python: missing ), unterminated subpattern at position 1; correct it'),
     ((*BATCH, "input", "limit"), 50, "spec.stages[1].batch.evaluate.minRows = 100: no gate can pass: the input has at most 50 rows; raise the input's limit, or lower minRows"),
     (("spec", "prompt"), {"format": "custom", "custom": {"user": "{{ row.q }}"}}, 'spec.stages[1].batch.evaluate.metrics[0] = "exactMatch": has no reference to compare with; set spec.prompt.custom.response'),

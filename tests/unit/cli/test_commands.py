@@ -111,6 +111,14 @@ def test_without_a_cluster_the_command_for_this_machine_is_told(
     assert (ended.exit_code, told in ended.stderr) == (1, True), ended.output
 
 
+@pytest.mark.parametrize(
+    ("options", "place"), [([], "on this machine"), (["-n", "team"], "in namespace team of this machine")]
+)
+def test_where_there_is_no_workflow_is_told(run: Run, options: list[str], place: str) -> None:
+    assert run("status", *options).stderr == f"there is no workflow {place}\n"
+    assert f"there is no workflow {place}" in run("report", *options).stderr
+
+
 def test_an_answer_has_at_least_one_token(run: Run) -> None:
     ended = run("chat", "viggo", "Hello", "--max-tokens", "0")
     assert (ended.exit_code, "--max-tokens" in ended.output) == (2, True)
