@@ -123,6 +123,11 @@ def problems(*edits: tuple[tuple[str | int, ...], Any], path: Path = FULL, local
     return [str(problem) for problem in validate(parse_workflow(document), local)]
 
 
+def test_one_wrong_dependency_is_one_problem() -> None:
+    told = 'spec.stages[1].dependsOn[0] = "chat": this stage comes later; move it before this one'
+    assert problems(((*STAGES, 1, "dependsOn"), ["chat"])) == [told]
+
+
 SGLANG = ((*BATCH, "engine"), "sglang")
 
 

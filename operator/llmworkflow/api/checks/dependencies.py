@@ -12,6 +12,8 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
     """Problems of dependsOn and of every field that names a stage."""
     stages = workflow.spec.stages
     dependencies = all_dependencies(workflow.spec)
+    # Of what these wait for, nothing is known: their dependsOn is wrong, or that of a stage before them.
+    misplaced = set[str]()
     for position, stage in enumerate(stages):
         path: Path = ("spec", "stages", position)
         wrong_order = [
@@ -20,11 +22,14 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             for problem in _not_earlier((*path, "dependsOn", place), name, position, stages)
         ]
         yield from wrong_order
+        if wrong_order or misplaced & dependencies[stage.name]:
+            misplaced.add(stage.name)
         for reference in references(stage):
             place = (*path, *reference.path)
             unknown = list(_not_earlier(place, reference.target, position, stages, reference.kind))
             yield from unknown or _of_other_kind(place, reference, stages)
-            if not unknown and not wrong_order and reference.target not in dependencies[stage.name]:
+            known = not unknown and stage.name not in misplaced
+            if known and reference.target not in dependencies[stage.name]:
                 yield _unordered(place, reference.target, stage)
 
 

@@ -27,7 +27,9 @@ def _bad_metrics(path: Path, evaluate: Evaluate, own: Prompt | None, common: Pro
     for place, metric in enumerate(evaluate.metrics):
         where = (*path, "metrics", place)
         if metric not in EVALUATION_METRICS and not _OWN_METRIC.fullmatch(metric):
-            remedy = f"give module:function for one of your own, or {did_you_mean(metric, EVALUATION_METRICS)}"
+            remedy = (
+                f"give module:function for one of your own, or {did_you_mean(metric, EVALUATION_METRICS)}"
+            )
             yield Problem(where, "there is no metric of this name", remedy, value=metric)
         if metric in evaluate.metrics[:place]:
             yield Problem(where, "is listed twice", "remove one", value=metric)
