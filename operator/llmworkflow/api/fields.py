@@ -39,6 +39,8 @@ NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=40)]
 """A DNS-1035 label, short enough to be part of the names of children."""
 
+MODEL_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"
+
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 """Text that means something, such as a name that belongs to someone else, an address or a template."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from llmworkflow.api.fields import NAME_PATTERN, QUANTITY_PATTERN, JsonObject
+from llmworkflow.api.fields import MODEL_ID_PATTERN, NAME_PATTERN, QUANTITY_PATTERN, JsonObject
 from llmworkflow.api.problems import InvalidWorkflow, Path, Problem, did_you_mean, format_path
 from llmworkflow.api.schema import known_fields
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -25,6 +25,7 @@ _EXPECTED = {  # what a field of the wrong type should be, by pydantic's type of
 
 _FORMS: dict[str, str] = {  # what a pattern asks for
     NAME_PATTERN: "must be lower-case letters, digits and -, beginning with a letter and not ending with -",
+    MODEL_ID_PATTERN: "must be letters, digits, ., _, / and -, beginning with a letter or digit",
     QUANTITY_PATTERN: "must be a quantity such as 2, 500m or 16Gi",
 }
 

@@ -59,6 +59,7 @@ WRONG_FORMS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("spec", "ray", "worker", "cpu"), 0.5, "spec.ray.worker.cpu = 0.5: must be text or a whole number; quote it"),
     (("spec", "ray", "accelerator", "count"), 1.5, "spec.ray.accelerator: count is a whole number, or a fraction of one accelerator"),
     ((*SERVED,), [], "spec.stages[2].serve.models: needs at least 1 entry"),
+    ((*SERVED, 0, "modelId"), "a b", 'spec.stages[2].serve.models[0].modelId = "a b": must be letters, digits, ., _, / and -, beginning with a letter or digit'),
     (("apiVersion",), "v1", 'apiVersion = "v1": must be one of llmworkflow.io/v1alpha1'),
     # rules over several fields
     ((*STAGES, 0, "serve"), {"models": [{"modelId": "a"}]}, "spec.stages[0]: set exactly one of fineTune, batch, serve, prefetch; found fineTune and serve"),

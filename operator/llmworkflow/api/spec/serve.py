@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmworkflow.api.fields import (
+    MODEL_ID_PATTERN,
     JsonObject,
     MapBy,
     Name,
@@ -62,7 +63,7 @@ class ServedModel(SpecModel):
 
     rules = (at_most_one("model", "adapters"),)
 
-    model_id: Result[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=128)]]
+    model_id: Result[Annotated[str, Field(pattern=MODEL_ID_PATTERN, max_length=128)]]
     """The name that clients use; it stays the same over promotions."""
     model: Result[StageRef | None] = None
     """The stage whose adapter or model is served; the base model when unset."""
