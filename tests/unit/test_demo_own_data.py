@@ -68,6 +68,14 @@ def test_the_command_ends_with_2(tmp_path: Path) -> None:
     assert "rows.jsonl:1: output is no text; write a JSON object a line" in ended.output.replace("\n", " ")
 
 
+def test_what_was_written_for_a_cluster_and_what_comes_next_is_told(tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    ended = CliRunner().invoke(main, ["demo", "--model", "hf://org/name", "--volume", str(volume)])
+    assert ended.exit_code == 0
+    assert ended.output.startswith(f"wrote data to {volume}; ")
+    assert "`llmworkflow apply operator/llmworkflow/demo/workflow.yaml`" in ended.output
+
+
 @pytest.mark.parametrize("extra", [{}, {"input": None}, {"input": ""}, {"input": "a"}])
 def test_a_row_is_asked_about_as_in_the_batch(extra: dict[str, str | None]) -> None:
     row = {"instruction": "Say it.", "output": "b", **extra}

@@ -30,6 +30,10 @@ from llmworkflow.local.home import WorkflowHome, default_root
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
 TEST_ROWS = Path("data", "test.jsonl")  # in the volume
+NEXT = (
+    "let it be what claim demo of the cluster holds, and `llmworkflow apply operator/llmworkflow/demo/workflow.yaml` "
+    "(in the README under On kind)"
+)
 SHOWN_ROWS = 3
 MAX_TOKENS = 96
 # What suits a pretrained model; the file's own values suit the tiny one.
@@ -74,6 +78,8 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
         if data:
             told = f"{_count(volume / TEST_ROWS)} rows are for scores: let evaluate.minRows ask for no more"
             console.print(told, highlight=False)
+        written = "data" if model else "data and models/tiny"
+        console.print(f"wrote {written} to {volume}; {NEXT}", highlight=False, markup=False, soft_wrap=True)
         return 0
     workflow = load_workflow(text)
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
