@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmworkflow.api.notes import notes
 from llmworkflow.api.parse import parse_workflow
 from llmworkflow.api.problems import InvalidWorkflow, Problem
 from llmworkflow.api.spec.workflow import API_VERSION, KIND, LLMWorkflow
@@ -26,6 +27,10 @@ class WorkflowFile:
         """Everything that `validate` finds, with its lines; None where it finds nothing."""
         problems = validate(self.workflow, local=local)
         return InvalidWorkflow(_with_lines(problems, self.document), self.source) if problems else None
+
+    def notes(self) -> list[str]:
+        """What it says without effect, a line each."""
+        return InvalidWorkflow(_with_lines(list(notes(self.workflow)), self.document), self.source).lines()
 
     def check(self, local: bool) -> None:
         """Raises what is wrong."""

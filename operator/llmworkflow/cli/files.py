@@ -8,6 +8,7 @@ import click
 
 from llmworkflow.api.cron import next_time
 from llmworkflow.api.load import load_valid_workflow, read_workflow_file
+from llmworkflow.api.notes import notes
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.api.yaml_writer import to_yaml
@@ -56,6 +57,8 @@ def validate(file: Path) -> None:
     found.check(local=True)
     workflow = found.workflow
     click.echo(f"{file}: {workflow.metadata.name} is valid, {_stages(workflow)}")
+    for line in found.notes():
+        click.echo(f"without effect: {line}")
     tell_absent(workflow, file.parent)
     elsewhere = found.wrong(local=False)
     for line in elsewhere.lines() if elsewhere else ():
@@ -98,6 +101,8 @@ def plan(target: Target, file: Path) -> None:
     show(table)
     for line in memory.notes():
         click.echo(line)
+    for note in notes(workflow):
+        click.echo(f"without effect: {note}")
     if local:
         tell_absent(workflow, file.parent)
 

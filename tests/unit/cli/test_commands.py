@@ -77,6 +77,32 @@ def test_what_a_file_reads_here_and_is_not_there_is_named(run: Run, command: tup
     assert line.endswith("/test.jsonl is not there")
 
 
+@pytest.mark.capability("llama-factory")
+@pytest.mark.parametrize(
+    ("command", "place"), [(("validate",), "seed.yaml:{line}: "), (("plan", "--local"), "")]
+)
+def test_what_has_no_effect_in_the_yaml_of_llama_factory_is_told(
+    run: Run, command: tuple[str, ...], place: str
+) -> None:
+    own = "dataset: viggo\ndataset_dir: volume:viggo\ntrust_remote_code: true\nray_num_workers: 4\n"
+    own += "resources_per_worker: {GPU: 1}\nplacement_strategy: PACK\n"
+    head = "apiVersion: llmworkflow.io/v1alpha1\nkind: LLMWorkflow\nmetadata: {name: seed}\nspec:\n"
+    head += "  model: {source: hf://org/name}\n  storage: {volume: {claimName: a}}\n  stages:\n"
+    head += "  - name: tune\n    fineTune:\n      engine: llamaFactory\n      config:\n"
+    text = head + "".join(f"        {line}\n" for line in own.splitlines())
+    Path("seed.yaml").write_text(text)
+    told = [line for line in run(*command, "seed.yaml").stdout.splitlines() if "without effect" in line]
+    number = text[: text.index("ray_num_workers")].count("\n") + 1
+    assert told[0] == (
+        f"without effect: {place.format(line=number)}spec.stages[0].fineTune.config.ray_num_workers = 4: "
+        "it trains in one worker here; ray.accelerator.count gives that more accelerators"
+    )
+    assert [line.split("config.")[1].split(" ")[0] for line in told[1:]] == [
+        "resources_per_worker:",
+        "trust_remote_code",
+    ]
+
+
 def test_a_workflow_comes_from_standard_input(run: Run) -> None:
     run("init")
     text = Path("workflow.yaml").read_text()
