@@ -45,7 +45,8 @@ class Model(SpecModel):
     """Whose sampling defaults fill what a request leaves unset, in batch and in serving alike: the model's or
     vLLM's."""
     load_format: Operational[Text | None] = None
-    """How the engine loads weights, such as runai_streamer; the engine's own choice when unset."""
+    """How the engine loads weights, such as runai_streamer; the engine's own choice when unset. It reads a folder: that
+    of a volume, or the copy on the node of what a bucket or the hub has."""
     cache: Operational[ModelCache | None] = None
     """Volume that keeps the downloaded model; each pod downloads it when unset."""
 

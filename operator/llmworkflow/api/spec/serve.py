@@ -25,7 +25,7 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Replicas(SpecModel):
-    """How many copies of a model serve."""
+    """How many copies of a model serve: between min and max, as requests come, which Ray Serve calls `auto`."""
 
     rules = (
         Rule(
