@@ -117,34 +117,6 @@ def test_a_run_that_is_not_here_is_an_apply(run: Run) -> None:
     assert (ended.exit_code, "`llmworkflow apply FILE`" in ended.output) == (2, True)
 
 
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (
-            ["apply", "workflow.yaml"],
-            "$KUBECONFIG to that of a cluster; on this machine, `llmworkflow run FILE --local`",
-        ),
-        (["events", "demo"], "on this machine, `llmworkflow logs NAME`"),
-        (["delete", "demo"], "on this machine, `llmworkflow stop NAME`"),
-        (["status", "--context", "nope"], "no kubeconfig, and so no context nope: set $KUBECONFIG"),
-        (["status", "--context", "nope"], "without --context this machine is meant"),
-    ],
-)
-def test_without_a_cluster_the_command_for_this_machine_is_told(
-    run: Run, command: list[str], told: str
-) -> None:
-    ended = run(*command)
-    assert (ended.exit_code, told in ended.stderr) == (1, True), ended.output
-
-
-@pytest.mark.parametrize(
-    ("options", "place"), [([], "on this machine"), (["-n", "team"], "in namespace team of this machine")]
-)
-def test_where_there_is_no_workflow_is_told(run: Run, options: list[str], place: str) -> None:
-    assert run("status", *options).stderr == f"there is no workflow {place}\n"
-    assert f"there is no workflow {place}" in run("report", *options).stderr
-
-
 def test_an_answer_has_at_least_one_token(run: Run) -> None:
     ended = run("chat", "viggo", "Hello", "--max-tokens", "0")
     assert (ended.exit_code, "--max-tokens" in ended.output) == (2, True)
