@@ -73,6 +73,11 @@ class Cache:
         since = self._ready.get(record.uid)
         return max(0.0, since[1] + HOLD_SECONDS - now) if since else HOLD_SECONDS
 
+    def ready_since(self, record: ChildRecord) -> tuple[str, int, float] | None:
+        """What tells the time for which a service looks ready from any other, of it or of another of its name."""
+        since = self._ready.get(record.uid)
+        return (record.uid, *since) if since else None
+
     def gpus_held(self, phases: Iterable[ChildPhase]) -> dict[str, int]:
         """Accelerators that children in these phases ask for, by namespace."""
         wanted, held = frozenset(phases), dict[str, int]()

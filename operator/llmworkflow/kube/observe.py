@@ -9,6 +9,7 @@ import aiohttp
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
+from llmworkflow.core.report import JobReport
 from llmworkflow.job_code import code_digest
 from llmworkflow.kube import endpoint
 from llmworkflow.kube.cache import Cache, Key
@@ -21,6 +22,10 @@ from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.render.stage_context import report_name
 
 LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
+SERVING_SECONDS = (
+    10.0  # between questions to an endpoint that serves, or did, until it gives a verdict that it is well
+)
+_RESYNC_PART = 0.8  # of the time between looks without a cause; no two of them are closer
 
 _P = ChildPhase
 _S = StageState
@@ -51,6 +56,7 @@ class Observer:
         self._reports = reports
         self._settings = settings
         self._session = session
+        self._verdicts = endpoint.Verdicts(session, settings.resync_seconds * _RESYNC_PART)
         self._diagnoses = Diagnoses(api)
 
     async def observe(self, workflow: LLMWorkflow, status: LLMWorkflowStatus) -> Sight:
@@ -78,6 +84,7 @@ class Observer:
     def forget(self, key: Key) -> None:
         """A workflow is gone."""
         self._reports.forget(key)
+        self._verdicts.forget(key)
         self._diagnoses.forget_all(key)
 
     async def _live(self, workflow: LLMWorkflow, stage: StageStatus) -> ChildRecord | None:
@@ -132,10 +139,19 @@ class Observer:
             return seen, float("inf")
         if wait := self._cache.ready_in(record, time.monotonic()):
             return replace(seen, phase=_P.RUNNING), wait
-        if stage.state is _S.SERVING:
+        since = self._cache.ready_since(record)
+        if stage.state is _S.SERVING and not self._verdicts.due(record, since):
             return seen, float("inf")
-        found = await endpoint.verdict(self._session, record)
-        return replace(seen, report=found), ASK_SECONDS
+        found = await self._verdicts.ask(record, since)
+        return replace(seen, report=found), _asks_again_in(stage.state, found)
+
+
+def _asks_again_in(state: StageState, found: JobReport | None) -> float:
+    """Seconds until an endpoint is worth another question; what serves and is well comes to rest."""
+    if state not in (_S.SERVING, _S.DEGRADED):
+        return ASK_SECONDS
+    well = found is not None and found.verification is not None and found.verification.passed
+    return float("inf") if state is _S.SERVING and well else SERVING_SECONDS
 
 
 def _labelled(record: ChildRecord, workflow: LLMWorkflow, stage: StageStatus) -> ChildRecord:

@@ -55,6 +55,22 @@ def test_an_endpoint_that_answers_otherwise_later_is_degraded() -> None:
     assert (cluster.states()["chat"], cluster.stage("chat").reason) == ("Degraded", "VerificationFailed")
 
 
+@pytest.mark.parametrize("verdict", [None, False])
+def test_an_endpoint_that_is_ready_serves_again_only_with_a_good_verdict(verdict: bool | None) -> None:
+    cluster = serving()
+    cluster.see("chat", phase=ChildPhase.UNHEALTHY, message="a replica died")
+    cluster.settle()
+    if verdict is None:
+        cluster.see("chat", phase=ChildPhase.READY, report=None)
+    else:
+        cluster.verify(passed=verdict)
+    cluster.settle()
+    assert (cluster.states()["chat"], conditions(cluster)["Available"]) == ("Degraded", "False")
+    cluster.verify()
+    cluster.settle()
+    assert (cluster.states()["chat"], conditions(cluster)["Available"]) == ("Serving", "True")
+
+
 def test_a_service_that_fails_for_good_is_made_anew() -> None:
     cluster = serving()
     cluster.see("chat", phase=ChildPhase.FAILED, reason="InitializingTimeout")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.observation import ChildPhase, ChildSeen
-from llmworkflow.kube import evidence
-from llmworkflow.kube.cache import Cache
+from llmworkflow.kube import endpoint, evidence, observe
+from llmworkflow.kube.cache import HOLD_SECONDS, Cache
 from llmworkflow.kube.children import record_of
 from llmworkflow.kube.evidence import FIRST_SECONDS
-from llmworkflow.kube.observe import Observer
+from llmworkflow.kube.observe import SERVING_SECONDS, Observer
 from llmworkflow.kube.reports import Reports
 from llmworkflow.kube.settings import OperatorSettings
 
@@ -150,3 +151,87 @@ async def test_what_serves_is_asked_nothing(clock: Clock, state: str) -> None:
     for _ in range(2):
         assert await scene.look(state) == (scene.record.seen(), float("inf"))
         clock.now += 1000
+
+
+SERVES = rayservice(condition("Ready", "True", "NonZeroServeEndpoints"), activeServiceStatus=apps("RUNNING"))
+
+
+def verdict(passed: bool) -> Any:
+    return SimpleNamespace(verification=SimpleNamespace(passed=passed))
+
+
+VERDICT = verdict(True)
+
+
+class Asked:
+    """An endpoint that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.verdict: object | None = VERDICT
+
+    async def __call__(self, session: Any, child: Any) -> Any:
+        self.times += 1
+        return self.verdict
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Asked:
+    asked = Asked()
+    monkeypatch.setattr(endpoint, "verdict", asked)
+    monkeypatch.setattr(endpoint, "time", clock)
+    monkeypatch.setattr(observe, "time", clock)
+    return asked
+
+
+async def test_what_serves_is_asked_for_its_verdict_once_it_is_ready(clock: Clock, asked: Asked) -> None:
+    scene = Scene(SERVES)
+    assert (await scene.look("Serving"))[0].report is VERDICT
+    for _ in range(3):
+        seen, again = await scene.look("Serving")
+        assert (seen.report, again) == (None, float("inf"))
+    assert asked.times == 1
+
+
+async def test_what_serves_is_asked_anew_after_a_change_and_from_time_to_time(
+    clock: Clock, asked: Asked
+) -> None:
+    scene = Scene(SERVES)
+    await scene.look("Serving")
+    scene.observer._cache.put(record_of(REPLACED), clock.now)
+    scene.observer._cache.put(record_of(SERVES), clock.now)
+    clock.now += HOLD_SECONDS
+    assert (await scene.look("Serving"))[0].report is VERDICT
+    clock.now += OperatorSettings().resync_seconds
+    assert (await scene.look("Serving"))[0].report is VERDICT
+    assert asked.times == 3
+
+
+@pytest.mark.parametrize("state", ["Serving", "Degraded"])
+async def test_what_says_nothing_is_asked_until_it_does(clock: Clock, asked: Asked, state: str) -> None:
+    scene, asked.verdict = Scene(SERVES), None
+    for times in (1, 2):
+        assert (await scene.look(state))[1] == SERVING_SECONDS
+        assert asked.times == times
+
+
+async def test_what_is_not_well_is_looked_at_again(clock: Clock, asked: Asked) -> None:
+    scene, asked.verdict = Scene(SERVES), verdict(False)
+    for state in ("Serving", "Degraded"):
+        assert (await scene.look(state))[1] == SERVING_SECONDS
+
+
+async def test_what_was_heard_while_it_was_verified_is_not_asked_for_again(
+    clock: Clock, asked: Asked
+) -> None:
+    scene = Scene(SERVES)
+    assert (await scene.look("Checking"))[0].report is VERDICT
+    assert await scene.look("Serving") == (scene.record.seen(), float("inf"))
+
+
+async def test_what_was_heard_goes_with_the_workflow(clock: Clock, asked: Asked) -> None:
+    scene = Scene(SERVES)
+    await scene.look("Serving")
+    scene.observer.forget(scene.record.key)
+    await scene.look("Serving")
+    assert asked.times == 2

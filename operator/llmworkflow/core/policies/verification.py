@@ -60,12 +60,13 @@ def fail_service(view: View, failure: Failure) -> StageStatus:
 
 
 def degrade(view: View) -> StageStatus | None:
-    """Watch what serves: by its health, and by rows that are replayed again."""
+    """Watch what serves: it is as well as its last verdict says, which is told anew whenever its engines start."""
     status, seen, verification = view.status, view.seen, _verification(view)
-    differs = verification is not None and not verification.passed
-    if status.state is _S.SERVING and verification and differs:
+    if verification is None:
+        return None
+    if status.state is _S.SERVING and not verification.passed:
         return move(status, _S.DEGRADED, Reason.VERIFICATION_FAILED, _differs(verification).message)
-    if status.state is _S.DEGRADED and seen and seen.phase is ChildPhase.READY and not differs:
+    if status.state is _S.DEGRADED and seen and seen.phase is ChildPhase.READY and verification.passed:
         return move(status, _S.SERVING, Reason.SERVING)
     return None
 
