@@ -10,10 +10,13 @@ import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
 
+from fastapi import HTTPException
 from ray.llm._internal.serve.core.configs.openai_api_models import ModelCard, ModelList, OpenAIHTTPException
 from ray.llm._internal.serve.utils.broadcast import broadcast
+from ray.serve.handle import DeploymentHandle
 from ray.serve.llm.ingress import OpenAiIngress
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
@@ -47,6 +50,8 @@ class LLMIngress(OpenAiIngress):
     the scored batch are put through the endpoint under the names that clients will use, and the verdict is reported.
     If it is good, all names move at once; else none does, and those that are new are not known.
     """
+
+    _default_serve_handles: dict[str, DeploymentHandle]  # of Ray's
 
     def __init__(self, *args: Any, job: JobConfig, report: str | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -97,7 +102,8 @@ class LLMIngress(OpenAiIngress):
             routes, verdict = await self._proved(wanted)
         except Exception as error:  # a person has to see it in the workflow's status, whatever it is
             logger.exception("revision %s is not served", wanted["revision"])
-            return verification.failed(next(iter(wanted["aliases"])), str(error))
+            problem = verification.public(error, self._job.workflow_uri)
+            return verification.failed(next(iter(wanted["aliases"])), problem)
         if verdict["passed"]:
             self._routes = routes
         return verdict
@@ -147,19 +153,21 @@ class LLMIngress(OpenAiIngress):
     async def _load(self, route: Route) -> None:
         """Have every replica load the adapter. A call that any of them takes waits until there is one."""
         handle = self._default_serve_handles[route.model_id]
-        await handle.load.remote(route.encode())
-        await asyncio.to_thread(broadcast, handle, "load", [route.encode()])
+        try:
+            await handle.load.remote(route.encode())
+            await asyncio.to_thread(broadcast, handle, "load", [route.encode()])
+        except HTTPException as error:
+            problem = f"adapter {route.name} cannot be loaded; the log of its engine says why"
+            raise JobError("ModelInvalid", problem, retryable=True) from error
 
     async def _verdict(self, aliases: Mapping[str, Any], verify: Mapping[str, Any] | None) -> dict[str, Any]:
         if verify is None:
-            return await verification.greet(list(aliases), self._ask)
-        names, rows = await asyncio.to_thread(self._replayed, verify, aliases)
-        try:
-            async with asyncio.timeout(_VERIFICATION_SECONDS):
-                return await verification.replay(names, rows, verify["agreement"], self._ask)
-        except TimeoutError:
-            problem = f"{len(rows)} rows took more than {_VERIFICATION_SECONDS} s"
-            return verification.failed(next(iter(names.values())), problem)
+            asked, first = verification.greet(list(aliases), self._ask), next(iter(aliases))
+        else:
+            names, rows = await asyncio.to_thread(self._replayed, verify, aliases)
+            first = names[rows[0]["adapter"]]
+            asked = verification.replay(names, rows, verify["agreement"], self._ask)
+        return await verification.limited(asked, _VERIFICATION_SECONDS, first)
 
     def _replayed(
         self, verify: Mapping[str, Any], aliases: Mapping[str, Any]
@@ -192,7 +200,13 @@ class LLMIngress(OpenAiIngress):
 
     async def _ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """Answer a request as if a client had sent it."""
-        response = await self.chat(ChatCompletionRequest(**body), None)
+        try:
+            response = await self.chat(ChatCompletionRequest(**body), None)
+        except OpenAIHTTPException as error:
+            if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            logger.warning("a row is refused: %s", error.message)
+            raise verification.RefusedError(f"{error.status_code} {error.type}") from error
         return json.loads(bytes(response.body))
 
     async def _get_response(

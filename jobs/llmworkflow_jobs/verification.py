@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
+from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.replay import ReplayRow
+from llmworkflow_jobs.report import to_job_error
 
+_T = TypeVar("_T")
 # Sends the body of a request for a chat completion through the endpoint and returns the body of the response.
-Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Ask = Callable[[dict[str, Any]], Coroutine[Any, Any, dict[str, Any]]]
 
 # Asked where there is no batch to compare with.
 _GREETING = {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.0, "max_tokens": 16}
 # Differences that a verdict quotes.
 _QUOTED = 3
+_ADDRESS = re.compile(r"\b\w+://\S+")
+
+logger = logging.getLogger("ray.serve")
+
+
+class RefusedError(Exception):
+    """The endpoint is there, and turns a request down: the message says by which status."""
 
 
 async def replay(
@@ -23,10 +35,11 @@ async def replay(
 ) -> dict[str, Any]:
     """Ask for every row at once; the verdict passes if the part of rows that agree is at least `required`.
 
-    `names` says under which name the model is served that answered a row, by the adapter that the row names.
+    `names` says under which name the model is served that answered a row, by the adapter that the row names. Raises
+    what `ask` raises, unless that is a refusal: an engine that is away says nothing about the model.
     """
     bodies = [_body(names[row["adapter"]], row) for row in rows]
-    found = await asyncio.gather(*map(_difference, rows, bodies, repeat(ask)))
+    found = await _all(map(_difference, rows, bodies, repeat(ask)))
     differences = [f"row {index}: {text}" for index, text in enumerate(found) if text]
     agreement = 1 - len(differences) / len(rows)
     message = f"{len(rows) - len(differences)} of {len(rows)} rows are answered as in the batch"
@@ -38,9 +51,7 @@ async def replay(
 
 async def greet(names: Sequence[str], ask: Ask) -> dict[str, Any]:
     """Ask one question of every name; the verdict passes if each answer has a token."""
-    replies = await asyncio.gather(
-        *(ask({"model": name, "return_token_ids": True, **_GREETING}) for name in names)
-    )
+    replies = await _all(ask({"model": name, "return_token_ids": True, **_GREETING}) for name in names)
     tokens = [len(reply["choices"][0]["token_ids"]) for reply in replies]
     silent = next((name for name, count in zip(names, tokens, strict=True) if not count), None)
     message = f"answered with {sum(tokens)} tokens; there are no rows of a batch to compare with"
@@ -49,9 +60,29 @@ async def greet(names: Sequence[str], ask: Ask) -> dict[str, Any]:
     return _verdict(names[0], 0, 1.0, 0.0, True, message)
 
 
+async def limited(asked: Awaitable[dict[str, Any]], seconds: float, model_id: str) -> dict[str, Any]:
+    """The verdict that is asked for, or that it took too long."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await asked
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return failed(model_id, f"verification took more than {seconds} s")
+
+
 def failed(model_id: str, problem: str) -> dict[str, Any]:
     """The verdict on an endpoint that could not be asked."""
     return _verdict(model_id, 0, 0.0, 1.0, False, problem)
+
+
+def public(error: Exception, workflow_uri: str) -> str:
+    """What anybody may read of an error, as a verdict asks for no key: no address, and no word of a library."""
+    if not isinstance(error, JobError) or error.reason == "StorageError":
+        kind = type(error.__cause__ or error).__name__
+        return f"{to_job_error(error).reason}: {kind}; the log of the ingress says more"
+    return _ADDRESS.sub("…", str(error).replace(f"{workflow_uri}/", ""))
 
 
 def difference(row: ReplayRow, reply: Mapping[str, Any]) -> str | None:
@@ -71,15 +102,30 @@ def difference(row: ReplayRow, reply: Mapping[str, Any]) -> str | None:
     # The endpoint tells the thinking apart, of which the batch does not know.
     parsed = message.get("reasoning") is not None
     if not parsed and text != row["generated_text"]:
-        return f"the tokens agree, the text is {_short(text)} and was {_short(row['generated_text'])}"
+        logger.warning("the tokens agree, the text is %r and was %r", text, row["generated_text"])
+        return f"the tokens agree, {_first_character(row['generated_text'], text)}"
     return None
 
 
 async def _difference(row: ReplayRow, body: dict[str, Any], ask: Ask) -> str | None:
     try:
-        return difference(row, await ask(body))
-    except Exception as error:  # whatever it is, the batch did not do it
-        return f"{type(error).__name__}: {_short(str(error))}"
+        reply = await ask(body)
+    except RefusedError as error:  # the batch was answered
+        return f"the endpoint refuses it: {error}"
+    try:
+        return difference(row, reply)
+    except (LookupError, TypeError) as error:
+        return f"the reply is not one of a chat: {type(error).__name__}"
+
+
+async def _all(asked: Iterable[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """What all of them return. The first error ends the others, so that none goes on beside the next try."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in asked]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def _body(model_id: str, row: ReplayRow) -> dict[str, Any]:
@@ -95,6 +141,13 @@ def _first_difference(what: str, batch: Sequence[int], endpoint: Sequence[int]) 
     return None
 
 
+def _first_character(batch: str, endpoint: str) -> str:
+    """Where two texts part; not what they say, which is for those alone who may read the rows."""
+    places = (place for place, (was, now) in enumerate(zip(batch, endpoint, strict=False)) if was != now)
+    same = next(places, min(len(batch), len(endpoint)))
+    return f"the texts of {len(endpoint)} characters, in the batch {len(batch)}, differ at character {same}"
+
+
 def _verdict(
     model_id: str, rows: int, agreement: float, required: float, passed: bool, message: str
 ) -> dict[str, Any]:
@@ -106,7 +159,3 @@ def _verdict(
         "passed": passed,
         "message": message,
     }
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:79] + "…")

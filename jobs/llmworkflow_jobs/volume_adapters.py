@@ -7,6 +7,7 @@ Serve also routes, so that every replica can load it, also one that is started l
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, NamedTuple
 
 from fastapi import HTTPException
@@ -22,9 +23,12 @@ from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.inference_model import Adapter, load_adapter
 from llmworkflow_jobs.model_files import bring
+from llmworkflow_jobs.report import to_job_error
 
 # Key of LLMConfig.experimental_configs under which the server finds the job's configuration.
 JOB = "llmworkflow"
+
+logger = logging.getLogger("ray.serve")
 
 
 class Route(NamedTuple):
@@ -61,8 +65,10 @@ class AdapterLoader(LoraModelLoader):
         group = llm_config.get_or_create_callback().ctx.placement_group
         try:
             adapter = await asyncio.to_thread(_load, route.uri, llm_config.experimental_configs[JOB], group)
-        except JobError as error:
-            raise HTTPException(503 if error.retryable else 404, str(error)) from error
+        except (JobError, OSError) as error:
+            logger.exception("adapter %s cannot be loaded", route.name)  # clients are told no address
+            problem = "the adapter of this model is not available"
+            raise HTTPException(503 if to_job_error(error).retryable else 404, problem) from None
         return DiskMultiplexConfig(
             model_id=route.name,
             max_total_tokens=None,

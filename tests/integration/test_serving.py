@@ -14,6 +14,7 @@ import httpx
 import openai
 import psutil
 import pytest
+from fastapi import HTTPException
 from pyarrow import parquet
 
 from llmworkflow.api.spec.serve import Application, ServedModel
@@ -228,6 +229,17 @@ def test_requests_that_bring_a_new_adapter_at_once_all_load_it(publish_adapter: 
     route = f"viggo:tune-eeeeeeeeeeee-1@{adapter['uri']}"
     for loaded in [handle.load.remote(route) for _ in range(8)]:
         loaded.result(timeout_s=60)
+
+
+@pytest.mark.usefixtures("first_verdict")
+def test_nobody_is_told_where_an_adapter_lies_that_cannot_be_loaded() -> None:
+    from ray import serve
+
+    handle = serve.get_deployment_handle("AdapterServer:viggo", APPLICATION)
+    with pytest.raises(HTTPException) as told:
+        handle.load.remote("viggo:gone-1@file:///nowhere/private").result(timeout_s=60)
+    assert "the adapter of this model is not available" in str(told.value)
+    assert "nowhere" not in str(told.value)
 
 
 @pytest.mark.usefixtures("first_verdict")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from llmworkflow_jobs import config, replay, verification
+from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.rows import Answer, Request
 
 SAMPLING = {"temperature": 0.0, "max_tokens": 3}
@@ -66,7 +70,10 @@ async def test_agreement() -> None:
     [
         ({"token_ids": [5, 9]}, "token 1 of the answer is 9, in the batch 3"),
         ({"token_ids": [5]}, "the answer has 1 tokens, in the batch 2"),
-        ({"message": {"content": "text"}}, "the tokens agree, the text is 'text' and was 'text 3'"),
+        (
+            {"message": {"content": "text"}},
+            "the tokens agree, the texts of 4 characters, in the batch 6, differ at character 4",
+        ),
     ],
 )
 async def test_one_row_of_sixteen_is_too_many(change: dict[str, Any], problem: str) -> None:
@@ -85,14 +92,109 @@ async def test_another_prompt_is_a_difference_even_if_sampling_is_random() -> No
     assert "the prompt" in verdict["message"]
 
 
-async def test_an_endpoint_that_fails_is_quoted() -> None:
+async def test_an_engine_that_is_away_says_nothing_about_the_model() -> None:
+    calls = 0
+
     async def ask(body: dict[str, Any]) -> dict[str, Any]:
-        raise ConnectionError("refused")
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise ConnectionError("refused")
+        return await endpoint()(body)
+
+    rows = replay.choose(answered(3), SAMPLING, reproducible=True)
+    with pytest.raises(ConnectionError):
+        await verification.replay(VIGGO, rows, 1.0, ask)
+    assert (await verification.replay(VIGGO, rows, 1.0, ask))["passed"]
+
+
+async def test_a_row_that_fails_ends_the_others_before_they_are_all_asked_again() -> None:
+    ended = []
+
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        if body["messages"][0]["content"] == "1":
+            raise ConnectionError("refused")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(body)
+        return {}
+
+    with pytest.raises(ConnectionError):
+        await verification.replay(VIGGO, replay.choose(answered(4), SAMPLING, reproducible=True), 1.0, ask)
+    assert len(ended) == 2
+
+
+@pytest.mark.parametrize(
+    ("refuses", "told"),
+    [(True, "the endpoint refuses it: 400 BadRequest"), (False, "the reply is not one of a chat: KeyError")],
+)
+async def test_what_an_endpoint_refuses_or_garbles_is_a_difference(refuses: bool, told: str) -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        if refuses:
+            raise verification.RefusedError("400 BadRequest")
+        return {"detail": "none"}
 
     rows = replay.choose(answered(3), SAMPLING, reproducible=True)
     verdict = await verification.replay(VIGGO, rows, 0.95, ask)
-    assert not verdict["passed"]
-    assert "ConnectionError: 'refused'" in verdict["message"]
+    assert (verdict["passed"], verdict["agreement"]) == (False, 0.0)
+    assert told in verdict["message"]
+
+
+async def test_an_engine_that_hangs_is_not_waited_for() -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    verdict = await verification.limited(verification.greet(["viggo"], ask), 0.01, "viggo")
+    assert (verdict["passed"], verdict["message"]) == (False, "verification took more than 0.01 s")
+
+
+async def test_a_time_out_of_somebody_elses_is_no_verdict() -> None:
+    async def ask(body: dict[str, Any]) -> dict[str, Any]:
+        raise TimeoutError("the engine did not answer")
+
+    with pytest.raises(TimeoutError):
+        await verification.limited(verification.greet(["viggo"], ask), 60, "viggo")
+
+
+ROW = "Patient Jane Roe, born 1970"
+
+
+@given(st.text())
+def test_a_text_that_differs_is_not_told_to_everybody(text: str) -> None:
+    row = {"prompt_token_ids": [1], "generated_token_ids": [2], "generated_text": ROW}
+    reply = {"prompt_token_ids": [1], "choices": [{"token_ids": [2], "message": {"content": f"Zoe {text}"}}]}
+    told = verification.difference(row, reply) or ""
+    assert "differ at character 0" in told
+    assert "Zoe" not in told
+    assert "Jane" not in told
+
+
+SECRETS = "s3://bank-data/private/default/viggo"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            JobError("ArtifactMissing", f"{SECRETS}/tune/abc/1 is gone; run stage tune again"),
+            "ArtifactMissing: tune/abc/1 is gone; run stage tune again",
+        ),
+        (JobError("InputChanged", "s3://other/x was tuned elsewhere"), "InputChanged: … was tuned elsewhere"),
+        (
+            JobError("StorageError", "file:///mnt/x: [Errno 5]", retryable=True),
+            "StorageError: JobError; the log of the ingress says more",
+        ),
+        (
+            PermissionError(13, "denied", "/mnt/x"),
+            "StorageError: PermissionError; the log of the ingress says more",
+        ),
+        (ValueError("row 7"), "InternalError: ValueError; the log of the ingress says more"),
+    ],
+)
+def test_what_anybody_may_read_of_an_error(error: Exception, told: str) -> None:
+    assert verification.public(error, SECRETS) == told
 
 
 async def test_rows_are_asked_of_the_adapter_that_answered_them() -> None:
@@ -134,4 +236,4 @@ async def test_thinking_that_the_endpoint_tells_apart_is_no_difference() -> None
     other = {"token_ids": [5, 4], "message": {"reasoning": None, "content": "4"}}
     verdict = await verification.replay(VIGGO, rows, 1.0, endpoint(row3=split, row4=other))
     assert verdict["agreement"] == 0.9375  # the other alone differs, in one of 16 rows
-    assert verdict["message"].endswith("the tokens agree, the text is '4' and was 'text 4'")
+    assert verdict["message"].endswith("the texts of 1 characters, in the batch 6, differ at character 0")
