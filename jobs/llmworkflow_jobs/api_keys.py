@@ -28,13 +28,17 @@ Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
 
 
+def listed(text: str) -> list[str]:
+    """The keys in a text, one a line or separated by commas; spaces inside belong to a key."""
+    return [key.strip() for key in text.replace(",", "\n").splitlines() if key.strip()]
+
+
 def known_keys() -> list[bytes]:
-    """The keys of the environment, one a line or separated by commas.
+    """The keys of the environment.
 
     Raises OptionInvalid where there is none: an endpoint that is to ask for keys would be closed to everyone.
     """
-    text = os.environ.get(KEYS_ENV, "")
-    keys = [key.strip().encode() for key in text.replace(",", "\n").splitlines() if key.strip()]
+    keys = [key.encode() for key in listed(os.environ.get(KEYS_ENV, ""))]
     if not keys:
         raise JobError(
             "OptionInvalid", "the Secret of serve.apiKeysFrom holds no key; write one a line into it"

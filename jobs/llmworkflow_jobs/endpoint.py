@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from llmworkflow_jobs import media
+from llmworkflow_jobs import api_keys, media
 from llmworkflow_jobs.answers import askable
 from llmworkflow_jobs.config import JobConfig
 from llmworkflow_jobs.errors import JobError
@@ -29,6 +30,8 @@ TASKS = ("http", "serve")
 # An answer may be long, and an endpoint that is scaled to zero has to start first.
 _TIMEOUT_SECONDS = 600.0
 _SERVE_RETRIES = 3
+# By these an endpoint says that it is busy; the same request may be answered later.
+_BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 # What every endpoint knows; the rest is for those that have vLLM's further parameters.
 _STANDARD = (
     "model",
@@ -117,7 +120,7 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
 
     pace = _Pace(endpoint.requests_per_second)
     # The key may be a list of keys, of which an endpoint of a workflow takes any.
-    keys = os.environ.get(KEY_ENV, "").replace(",", "\n").split()
+    keys = api_keys.listed(os.environ.get(KEY_ENV, ""))
     return openai.AsyncOpenAI(
         base_url=endpoint.url,
         api_key=keys[0] if keys else "none",
@@ -206,7 +209,8 @@ def _parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _failed(client: AsyncOpenAI, error: Exception) -> JobError:
     import openai
 
-    retryable = not isinstance(error, openai.APIStatusError) or error.status_code >= 500
+    status = error.status_code if isinstance(error, openai.APIStatusError) else None
+    retryable = status is None or status in _BUSY or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return JobError(
         "EndpointFailed", f"{client.base_url}: {type(error).__name__}: {error}", retryable=retryable
     )

@@ -10,6 +10,7 @@ from typing import Any
 from llmworkflow.api.spec.common import SecretKeySource
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.client.errors import ClientError
+from llmworkflow_jobs.api_keys import listed
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 300  # between two pieces of an answer; the first may wait for an engine to load
@@ -45,7 +46,8 @@ class Endpoint:
 
         headers = {"content-type": "application/json"}
         if self.key:
-            headers["authorization"] = f"Bearer {self.key}"
+            # http.client takes a character for a byte.
+            headers["authorization"] = f"Bearer {self.key}".encode().decode("latin-1")
         try:
             with PoolManager(retries=False, timeout=TIMEOUT_SECONDS) as http:
                 response = http.request(
@@ -65,11 +67,13 @@ class Endpoint:
 
 
 def key_of(workflow: LLMWorkflow, stage: str, secret: Callable[[SecretKeySource], str]) -> str | None:
-    """A key of the endpoint: of the environment, else the first of the Secret that it reads its keys from."""
+    """A key of the endpoint, where it asks for one: of the environment, else the first of its Secret."""
     serve = next((item.serve for item in workflow.spec.stages if item.name == stage), None)
-    if KEY_VARIABLE in os.environ or serve is None or serve.api_keys_from is None:
-        return os.environ.get(KEY_VARIABLE)
-    keys = secret(serve.api_keys_from).replace(",", "\n").split()
+    if serve is None or serve.api_keys_from is None:
+        return None
+    if own := os.environ.get(KEY_VARIABLE):
+        return own
+    keys = listed(secret(serve.api_keys_from))
     if not keys:
         name = serve.api_keys_from.secret_key_ref.name
         raise ClientError(f"secret {name} holds no key: write one a line into it")

@@ -93,21 +93,37 @@ def test_an_endpoint_that_is_away_is_told() -> None:
         list(Endpoint("http://127.0.0.1:1", "viggo").stream("Hello", 8))
 
 
-def test_the_key_is_that_of_the_environment_or_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = {
-        "name": "chat",
-        "serve": {
-            "models": [{"modelId": "viggo"}],
-            "apiKeysFrom": {"secretKeyRef": {"name": "keys", "key": "keys"}},
-        },
-    }
+@pytest.mark.parametrize("key", ["sk-1", "my key", "schlüssel", "ключ"])
+def test_a_key_comes_as_it_is_known(server: Any, key: str) -> None:
+    server.answer = (200, "")
+    assert list(Endpoint(f"http://127.0.0.1:{server.server_port}", "viggo", key).stream("Hello", 8)) == []
+    assert server.seen[1].encode("latin-1").decode() == f"Bearer {key}"
+
+
+def asks_for_keys(**serve: Any) -> LLMWorkflow:
+    stage = {"name": "chat", "serve": {"models": [{"modelId": "viggo"}], **serve}}
     spec = {"model": {"source": "volume:m"}, "storage": {"volume": {"claimName": "d"}}, "stages": [stage]}
-    workflow = LLMWorkflow.model_validate({"metadata": {"name": "demo"}, "spec": spec})
+    return LLMWorkflow.model_validate({"metadata": {"name": "demo"}, "spec": spec})
+
+
+@pytest.mark.parametrize("own", [None, ""])
+def test_the_key_is_that_of_the_environment_or_of_the_secret(
+    monkeypatch: pytest.MonkeyPatch, own: str | None
+) -> None:
+    workflow = asks_for_keys(apiKeysFrom={"secretKeyRef": {"name": "keys", "key": "keys"}})
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OPENAI_API_KEY", own)
     assert key_of(workflow, "chat", lambda source: " sk-1, sk-2\n") == "sk-1"
-    assert key_of(workflow, "other", lambda source: "sk-1") is None
+    assert key_of(workflow, "chat", lambda source: "my key\nother\n") == "my key"
     with pytest.raises(ClientError, match="secret keys holds no key"):
         key_of(workflow, "chat", lambda source: "\n")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-own")
     assert key_of(workflow, "chat", lambda source: "sk-1") == "sk-own"
     assert "sk-own" not in repr(Endpoint("http://x", "viggo", "sk-own"))
+
+
+@pytest.mark.parametrize("stage", ["chat", "other"])
+def test_no_key_goes_to_an_endpoint_that_asks_for_none(monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
+    assert key_of(asks_for_keys(), stage, lambda source: "sk-1") is None

@@ -30,6 +30,7 @@ class FakeEndpoint(ThreadingHTTPServer):
         self.refusals: list[int] = []
         self.odd: bytes | None = None
         self.lists: bytes | None = None
+        self.lists_status = 200
         self.bodies: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.keys: set[str | None] = set()
@@ -45,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.server.lists is not None:
-            self._send(200, self.server.lists, "text/html")
+            self._send(self.server.lists_status, self.server.lists, "text/html")
             return
         self._answer(200, {"object": "list", "data": [{"id": "first", "object": "model"}, {"id": "second"}]})
 
@@ -204,6 +205,24 @@ def test_an_endpoint_that_is_away_is_told_at_once(model: str | None) -> None:
     with pytest.raises(JobError, match=r"127\.0\.0\.1:1") as caught:
         list(endpoint.answer(REQUESTS, away, PARAMETERS))
     assert (caught.value.reason, caught.value.retryable) == ("EndpointFailed", True)
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"), [(429, True), (408, True), (409, True), (503, True), (400, False), (404, False)]
+)
+def test_an_endpoint_that_is_busy_at_first_is_tried_again(
+    fake: FakeEndpoint, status: int, passes: bool
+) -> None:
+    fake.lists, fake.lists_status = b"not now", status
+    with pytest.raises(JobError) as caught:
+        ask(fake, model=None, max_retries=0)
+    assert (caught.value.reason, caught.value.retryable) == ("EndpointFailed", passes)
+
+
+def test_a_key_with_a_space_inside_is_sent_whole(fake: FakeEndpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(endpoint.KEY_ENV, "my key, another\n")
+    ask(fake, [question("one")])
+    assert fake.keys == {"Bearer my key"}
 
 
 @pytest.mark.parametrize("task", ["http", "serve"])
