@@ -12,6 +12,7 @@ from llmworkflow.render.sizing import PodRange, worker_pods
 
 from .builders import make_workflow
 
+OWN = [{"name": name, "importPath": f"{name}:app", "routePrefix": f"/{name}"} for name in ("a", "b")]
 TENSOR_2 = {"parallelism": {"tensor": 2}}
 
 
@@ -85,6 +86,13 @@ def test_serving(models: list[dict[str, Any]], expected: tuple[int, int]) -> Non
         ("tune", {"workers": {"count": 8}}, 8, {"worker": {"rayStartParams": {"num-cpus": "9"}}}, 4),
         ("chat", {"models": [{"modelId": "a", "replicas": {"min": 4, "max": 4}}]}, 0.25, {}, 5),
         ("chat", {"models": [{"modelId": "a", "parallelism": {"tensor": 8}}]}, 8, {}, 9),
+        (
+            "chat",
+            {"models": [{"modelId": "a", "parallelism": {"tensor": 8}}], "applications": OWN},
+            8,
+            {},
+            11,
+        ),
         ("chat", {"models": [{"modelId": "a"}]}, 8, {}, 4),
         ("score", {"pipeline": {"preprocess": {"cpu": 8}}}, 1, {}, 9),
         ("score", {"task": "http", "http": {"url": "http://x/v1"}, "model": None}, 8, {}, 4),
