@@ -100,7 +100,7 @@ WRONG: list[tuple[tuple[str | int, ...], Any, str]] = [
     ((*SERVED, "engine"), "sglang", 'spec.stages[2].serve.models[0].engine = "sglang": Ray\'s server for SGLang says no token ids, by which an endpoint is verified here; use vllm, which also serves what SGLang has scored'),
     ((*SERVED, "parallelism"), {"data": 2}, 'spec.stages[2].serve.models[0].parallelism.data = 2: copies of an engine are replicas here; set replicas.min and replicas.max'),
     ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a", "env": [{"name": "A", "valueFrom": {"secretKeyRef": {}}}]}], "spec.stages[2].serve.applications[0].env[0].valueFrom: Ray Serve gives an application written values alone; set the variable in ray.env, which all applications see"),
-    ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a"}, {"name": "b", "importPath": "a.b", "routePrefix": "/a/"}], 'spec.stages[2].serve.applications[1].routePrefix = "/a/": belongs to application a; choose another'),
+    ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/a"}, {"name": "b", "importPath": "a.b", "routePrefix": "/a"}], 'spec.stages[2].serve.applications[1].routePrefix = "/a": belongs to application a; choose another'),
     ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a", "routePrefix": "/a"}], 'spec.stages[2].serve.applications[0].importPath = "a": names no application in a module; write module:application'),
     ((*STAGES, 2, "serve", "applications"), [{"name": "a", "importPath": "a:b", "routePrefix": "/v1/x"}], 'spec.stages[2].serve.applications[0].routePrefix = "/v1/x": belongs to the endpoint; choose another'),
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Fields of a batch that fit its task and its engine."""
 
+import re
 from collections.abc import Iterator
 
 from llmworkflow.api.problems import Path, Problem, did_you_mean
@@ -14,6 +15,7 @@ def check(workflow: LLMWorkflow) -> Iterator[Problem]:
             path: Path = ("spec", "stages", position, "batch")
             yield from _answer_too_long(path, stage.batch)
             yield from _model_unused(path, stage.batch)
+            yield from _names_a_call(path, stage.batch)
             yield from _not_served(path, stage.batch, workflow)
             yield from _cannot_be_scored(path, stage.batch)
             yield from _cannot_be_seen(path, stage.batch)
@@ -39,6 +41,18 @@ def _model_unused(path: Path, batch: Batch) -> Iterator[Problem]:
             (*path, field),
             f"task {batch.task} answers through {endpoint} and loads no model",
             f"remove {field}",
+        )
+
+
+def _names_a_call(path: Path, batch: Batch) -> Iterator[Problem]:
+    """Requests go to /chat/completions below the address."""
+    call = re.search(r"/(chat/)?completions/*$", batch.http.url) if batch.http else None
+    if batch.http and call:
+        yield Problem(
+            (*path, "http", "url"),
+            "is the address of a call, not of the endpoint",
+            f"write {batch.http.url[: call.start()]}",
+            value=batch.http.url,
         )
 
 

@@ -1,11 +1,14 @@
 """Values that the resource has room for and this version does not carry out: refused, rather than passed over."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from llmworkflow.api.problems import Path, Problem
 from llmworkflow.api.spec.serve import Application, Serve, ServedModel
 from llmworkflow.api.spec.workflow import LLMWorkflow
+
+# What answers behind /, and /- of Ray Serve itself.
+_OF_THE_ENDPOINT = re.compile(r"/(v1|llmworkflow|tokenize|detokenize|docs|redoc|openapi\.json|-)(/|$)")
 
 
 def check(workflow: LLMWorkflow) -> Iterator[Problem]:
@@ -52,14 +55,23 @@ def _beside(path: Path, applications: Sequence[Application], endpoint: str) -> I
             yield Problem(
                 (*place, "importPath"), told, "write module:application", value=application.import_path
             )
-        prefix = application.route_prefix.rstrip("/")
-        if prefix in prefixes:
-            told = f"belongs to application {prefixes[prefix]}"
-            yield Problem((*place, "routePrefix"), told, "choose another", value=application.route_prefix)
-        if re.match(r"/(v1|llmworkflow)(/|$)", prefix):
-            told = "belongs to the endpoint"
-            yield Problem((*place, "routePrefix"), told, "choose another", value=application.route_prefix)
+        prefix = application.route_prefix
+        if refusal := _refused_prefix(prefix, prefixes):
+            yield Problem((*place, "routePrefix"), *refusal, value=prefix)
         prefixes.setdefault(prefix, application.name)
+
+
+def _refused_prefix(prefix: str, others: Mapping[str, str]) -> tuple[str, str] | None:
+    """What is wrong with a path, and the remedy; `others` are the applications by theirs."""
+    if re.search(r"/$|[{}]", prefix):
+        plain = re.sub(r"/*$|/?[{].*", "", prefix)
+        return (
+            "Ray Serve takes no / at the end and no wildcard",
+            f"write {plain}" if plain else "choose another",
+        )
+    if prefix in others:
+        return f"belongs to application {others[prefix]}", "choose another"
+    return ("belongs to the endpoint", "choose another") if _OF_THE_ENDPOINT.match(prefix) else None
 
 
 def _served(path: Path, model: ServedModel) -> Iterator[Problem]:

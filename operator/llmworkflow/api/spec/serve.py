@@ -106,7 +106,7 @@ class Application(SpecModel):
     import_path: Result[Text]
     """Where its code is: module:application, as Ray Serve has it."""
     route_prefix: Result[Annotated[str, Field(pattern=r"^/.+", max_length=256)]]
-    """Path under which it answers; / belongs to the endpoint."""
+    """Path under which it answers, without / at its end; / and what the endpoint answers below it belong to that."""
     args: Result[JsonObject] = {}
     """Arguments of its builder."""
     pip: Result[Annotated[list[Text], Field(max_length=64)]] = []
