@@ -74,7 +74,9 @@ class LLMIngress(OpenAiIngress):
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Begin to change to `user_config`; a change that is still under way is given up.
 
-        It goes on in the background, as Serve would stop a replica whose reconfiguration fails.
+        It goes on in the background, as Serve would stop a replica whose reconfiguration fails. One that serves nothing
+        yet is awaited, until its first verdict: the replica counts as running after that, and what it is to follow on
+        another cluster serves until then.
         """
         if self._change is not None:
             self._change.cancel()
@@ -82,6 +84,8 @@ class LLMIngress(OpenAiIngress):
         self._coming = tuple(user_config["aliases"])
         self._moved.clear()
         self._change = asyncio.create_task(self._change_to(user_config))
+        if not self._routes:
+            await self._moved.wait()
 
     async def _change_to(self, wanted: Mapping[str, Any]) -> None:
         """Serve what is wanted if it proves good; as long as nothing is served at all, try again and again."""

@@ -75,9 +75,28 @@ def endpoint(
 
 
 @pytest.fixture(scope="module")
-def first_verdict(endpoint: Endpoint, tuned: dict[str, Any], rows_of: dict[str, Any]) -> dict[str, Any]:
-    """The verdict on the endpoint when it comes up with the adapter that was scored."""
-    return endpoint.change(tuned, rows_of, seconds=500)
+def bad_verdict(endpoint: Endpoint) -> dict[str, Any]:
+    """The verdict on the endpoint when it comes up, and its adapter does not, however often it is tried."""
+    return endpoint.change({"uri": "file:///nowhere/private", "type": "adapter"}, None, seconds=500)
+
+
+@pytest.mark.capability("verification")
+def test_an_endpoint_that_was_not_verified_says_so_and_answers_nothing(
+    endpoint: Endpoint, bad_verdict: dict[str, Any]
+) -> None:
+    assert not bad_verdict["passed"]
+    assert "cannot be loaded; the log of its engine says why" in bad_verdict["message"]
+    assert "nowhere" not in bad_verdict["message"]
+    with pytest.raises(openai.InternalServerError, match="being loaded"):
+        endpoint.ask()
+
+
+@pytest.fixture(scope="module")
+def first_verdict(
+    endpoint: Endpoint, bad_verdict: dict[str, Any], tuned: dict[str, Any], rows_of: dict[str, Any]
+) -> dict[str, Any]:
+    """The verdict on the endpoint once it serves the adapter that was scored."""
+    return endpoint.change(tuned, rows_of)
 
 
 @pytest.mark.capability("openai", "verification")
