@@ -10,7 +10,6 @@ from typing import Any
 from llmworkflow.api.spec.common import SecretKeySource
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.client.errors import ClientError
-from llmworkflow_jobs.api_keys import listed
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 TIMEOUT_SECONDS = 300  # between two pieces of an answer; the first may wait for an engine to load
@@ -73,7 +72,7 @@ def key_of(workflow: LLMWorkflow, stage: str, secret: Callable[[SecretKeySource]
         return None
     if own := os.environ.get(KEY_VARIABLE):
         return own
-    keys = listed(secret(serve.api_keys_from))
+    keys = [key.strip() for key in re.split(r"[,\n]", secret(serve.api_keys_from)) if key.strip()]
     if not keys:
         name = serve.api_keys_from.secret_key_ref.name
         raise ClientError(f"secret {name} holds no key: write one a line into it")
