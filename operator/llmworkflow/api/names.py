@@ -102,6 +102,7 @@ class Reason(Explained):
     VERIFICATION_FAILED = "VerificationFailed", "The endpoint answers otherwise than the batch did."
     LOST = "ChildLost", "The child was deleted by someone else; a new attempt follows."
     DRIVER_GONE = "DriverGone", "On one machine: the process that drove the workflow was killed."
+    RUN_ENDED = "RunEnded", "On one machine: the run was stopped, and the next one goes on."
     NAME_TAKEN = "NameTaken", "The child's name belongs to something else; rename or delete that."
     TIMEOUT = "TimeoutExceeded", "The attempt ran longer than timeoutSeconds."
     PENDING_TIMEOUT = "PendingTimeoutExceeded", "The pods waited longer than pendingTimeoutSeconds."

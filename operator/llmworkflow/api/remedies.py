@@ -64,6 +64,7 @@ _OF_STAGES: Mapping[str, str] = {
     ),
     Reason.LOST: "Nothing; a new attempt goes on from the last checkpoint. Find out who deletes the RayJob.",
     Reason.DRIVER_GONE: "`llmworkflow run FILE --local` goes on from the last checkpoint.",
+    Reason.RUN_ENDED: "`llmworkflow run FILE --local` goes on.",
     Reason.NAME_TAKEN: "Delete the object that the message names, or rename the workflow or the stage.",
     Reason.TIMEOUT: (
         "Raise the stage's `timeoutSeconds`, or give it more workers; it goes on from the last checkpoint."

@@ -342,7 +342,7 @@ class LLMWorkflowStatus(SpecModel):
     """The generation of the spec that this speaks of."""
     phase: str = "Pending"
     """One word for the whole: Pending, Running, AwaitingApproval, Serving, Succeeded, Degraded, Suspended,
-    Failed, Stalled, Cancelled."""
+    Stopped, Failed, Stalled, Cancelled."""
     stage: str = ""
     """The stage to look at."""
     attempt: int | None = None

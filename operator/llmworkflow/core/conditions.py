@@ -51,6 +51,11 @@ class Summary:
         """Whether anything is to be served."""
         return any(stage.kind == "serve" for stage in self.stages)
 
+    @property
+    def stopped(self) -> list[StageStatus]:
+        """Stages that wait for the next run on their machine."""
+        return [stage for stage in self.stages if stage.reason == Reason.RUN_ENDED]
+
     def any_in(self, state: StageState) -> list[StageStatus]:
         """Stages in a state."""
         return [stage for stage in self.stages if stage.state is state]
@@ -191,10 +196,11 @@ def _awaiting(summary: Summary) -> bool:
 
 
 def _stuck(summary: Summary) -> bool:
-    """Whether nothing goes on until something is mended; a decision that is awaited is no such thing."""
+    """Whether nothing goes on until something is mended; a decision or a run that is awaited is no such thing."""
     if summary.suspended or summary.working or summary.ready:
         return False
-    return bool(summary.failed or summary.any_in(_S.CANCELLED)) or not _awaiting(summary)
+    ended = summary.failed or summary.any_in(_S.CANCELLED)
+    return bool(ended) or not (_awaiting(summary) or summary.stopped)
 
 
 _PHASES: Sequence[tuple[str, Callable[[Summary], object]]] = (
@@ -206,6 +212,7 @@ _PHASES: Sequence[tuple[str, Callable[[Summary], object]]] = (
     ("Cancelled", lambda summary: summary.any_in(_S.CANCELLED)),
     ("Serving", lambda summary: summary.available),
     ("Succeeded", lambda summary: summary.ready),
+    ("Stopped", lambda summary: summary.stopped),
     ("Stalled", lambda summary: True),
 )
 """The phase is the first that holds."""

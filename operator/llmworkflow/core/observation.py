@@ -65,4 +65,5 @@ class Observed:
     image: str = ""  # that this shell would use by default
     # Why, by the stage whose child has no manifests.
     unrenderable: Mapping[str, str] = field(default_factory=dict)
+    ending: bool = False  # whether the run on this machine ends, which withdraws all that is alive
     user_verified: bool = False  # whether the annotation with the user of an action can be trusted

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from llmworkflow.api.names import ConditionType
@@ -90,11 +91,11 @@ class Driver:
                 return self._home.status()
             time.sleep(POLL_SECONDS)
 
-    def _step(self, workflow: LLMWorkflow) -> Plan | None:
+    def _step(self, workflow: LLMWorkflow, ending: bool = False) -> Plan | None:
         """One look and what follows from it; None when Ray did not answer."""
         assert self._backend is not None, "Ray was started before"
         try:
-            observed = self._backend.observe(workflow)
+            observed = replace(self._backend.observe(workflow), ending=ending)
             before = self._home.status()
             planned = plan(workflow, before, observed, datetime.now(UTC))
             if planned.status != before:
@@ -121,12 +122,11 @@ class Driver:
                 logger.warning("old revisions are not removed: %s", error)
 
     def _withdraw(self) -> None:
-        """Stop what runs as `suspend` does, so that it costs no attempt and the next run goes on."""
+        """Stop what runs, so that it costs no attempt and the next run goes on."""
         deadline = time.monotonic() + WITHDRAW_SECONDS
         workflow = self._home.load()
-        suspended = workflow.model_copy(update={"spec": workflow.spec.model_copy(update={"suspend": True})})
         while self._ray.alive() and time.monotonic() < deadline:
-            planned = self._step(suspended)
+            planned = self._step(workflow, ending=True)
             if planned and all(stage.child is None for stage in planned.status.stages):
                 return
             time.sleep(POLL_SECONDS)

@@ -37,6 +37,7 @@ class SimulatedCluster:
         self.now: datetime = START
         self.input_digests: dict[str, str] = {}
         self.user_verified = False
+        self.ending = False
         self.unrenderable: dict[str, str] = {}  # why, by stage
         self.created: Counter[str] = Counter()  # by name
         self.log: list[Action] = []
@@ -78,6 +79,7 @@ class SimulatedCluster:
             code_digest="code-1",
             image="image-1",
             user_verified=self.user_verified,
+            ending=self.ending,
         )
 
     def execute(self, action: Action) -> None:

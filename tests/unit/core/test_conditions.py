@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from llmworkflow.api.names import ConditionType
+from llmworkflow.api.names import ConditionType, Verb
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.conditions import stalled
 from llmworkflow.core.observation import ChildPhase
@@ -63,6 +63,25 @@ def finished_and_suspended() -> SimulatedCluster:
     return cluster
 
 
+def ended(situation: Callable[[], SimulatedCluster]) -> Callable[[], SimulatedCluster]:
+    """The run on one machine ended there."""
+
+    def after() -> SimulatedCluster:
+        cluster = situation()
+        cluster.ending = True
+        cluster.settle()
+        return cluster
+
+    return after
+
+
+def cancelled() -> SimulatedCluster:
+    cluster = started()
+    cluster.ask(Verb.CANCEL, "tune#t1")
+    cluster.settle()
+    return cluster
+
+
 def degraded() -> SimulatedCluster:
     cluster = SimulatedCluster().until_serving()
     cluster.see("chat", phase=ChildPhase.UNHEALTHY)
@@ -95,6 +114,13 @@ def serving() -> SimulatedCluster:
         (finished_and_suspended, "Succeeded", "score", {"Ready", "Succeeded"}),
         (degraded, "Degraded", "chat", {"Progressing"}),
         (awaiting, "AwaitingApproval", "score", set()),
+        (ended(started), "Stopped", "tune", set()),
+        (ended(serving), "Stopped", "chat", set()),
+        (ended(finished), "Succeeded", "score", {"Ready", "Succeeded"}),
+        (ended(failed), "Failed", "tune", {"Stalled", "Failed"}),
+        (ended(cancelled), "Cancelled", "tune", {"Stalled"}),
+        (ended(suspended), "Suspended", "tune", set()),
+        (ended(awaiting), "AwaitingApproval", "score", set()),
     ],
 )
 def test_situations(
@@ -107,6 +133,17 @@ def test_situations(
     assert all(
         item.reason and item.observed_generation == status.observed_generation for item in status.conditions
     )
+
+
+def test_an_ended_run_says_how_to_go_on_and_the_next_one_does() -> None:
+    cluster = ended(serving)()
+    chat = cluster.stage("chat")
+    assert (chat.state, chat.reason) == ("Queued", "RunEnded")
+    assert "`llmworkflow run FILE --local` goes on" in chat.message
+    cluster.ending = False
+    cluster.settle()
+    assert cluster.stage("chat").state == "Starting"
+    assert cluster.status.phase == "Running"
 
 
 def test_the_time_of_a_condition_changes_with_its_status_only() -> None:
