@@ -95,7 +95,7 @@ def plan(target: Target, file: Path) -> None:
     local = not isinstance(target, Cluster)
     memory = examine(workflow, local)
     table = columns("STAGE", "KIND", "ACTION", "WHY", "GPUS", "MEMORY")
-    for step in forecast(workflow, status):
+    for step in forecast(workflow, status, local):
         gpus = f"{step.gpus:g}" if step.gpus else "-"
         table.add_row(step.stage, step.kind, step.action, step.why, gpus, memory.of(step.stage))
     show(table)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, StageStatus
+from llmworkflow.core.asking import tried_again
 from llmworkflow.core.revision import revisions
 from llmworkflow.render.ray_settings import effective_ray
 from llmworkflow.render.settings import Settings
@@ -23,13 +24,20 @@ class Step:
     gpus: float
 
 
-def forecast(workflow: LLMWorkflow, status: LLMWorkflowStatus) -> Iterator[Step]:
-    """The stages in order: which are created, run again, reused or served anew."""
+def forecast(workflow: LLMWorkflow, status: LLMWorkflowStatus, local: bool) -> Iterator[Step]:
+    """The stages in order: which are created, run again, reused or served anew.
+
+    What failed is tried again by a run on one machine; on a cluster, where files are applied over and over, by `retry`.
+    """
     wanted = revisions(workflow, status.resolved)
     before = {stage.name: stage for stage in status.stages}
+    again = tried_again(workflow, status)
     for stage in workflow.spec.stages:
-        action, why = _action(stage, wanted[stage.name], before.get(stage.name), status)
-        gpus = 0.0 if action == "reuse" else _gpus(workflow, stage)
+        if stage.name in again:
+            action, why = _after_failure(workflow, before[stage.name], local)
+        else:
+            action, why = _action(stage, wanted[stage.name], before.get(stage.name), status)
+        gpus = 0.0 if action in ("reuse", "stay failed") else _gpus(workflow, stage)
         yield Step(stage.name, stage.kind, action, why, gpus)
 
 
@@ -46,6 +54,13 @@ def _action(
     if before.revision == revision:
         return "go on", f"revision {revision} is not done, attempt {before.attempt}"
     return "run again", f"revision {before.revision} became {revision}"
+
+
+def _after_failure(workflow: LLMWorkflow, before: StageStatus, local: bool) -> tuple[str, str]:
+    failed = f"attempt {before.attempt} failed ({before.reason})"
+    if local:
+        return "try again", failed
+    return "stay failed", f"{failed}: `llmworkflow retry {workflow.metadata.name} --from {before.name}`"
 
 
 def _gpus(workflow: LLMWorkflow, stage: Stage) -> float:

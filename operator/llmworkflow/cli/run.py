@@ -15,11 +15,13 @@ from llmworkflow.api.load import STANDARD_INPUT, load_valid_workflow
 from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.cli.again import try_again
 from llmworkflow.cli.errors import DONE, FAILED, ends_well
 from llmworkflow.cli.options import NAMESPACE, PORT, find_home, in_namespace
 from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
 from llmworkflow.client.target import local_flag
+from llmworkflow.core.asking import waiting
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.local.paths import absent, with_absolute_paths
@@ -43,7 +45,7 @@ Settled = Callable[[LLMWorkflowStatus], bool]
 def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int | None) -> int:
     """Run the workflow in FILE, or go on where it was.
 
-    What is unchanged and done is reused. Ctrl-C stops everything; nothing done is lost.
+    What is unchanged and done is reused, and what failed is tried again. Ctrl-C stops everything; nothing done is lost.
     """
     if not local:
         raise click.UsageError("it runs on this machine: add --local; on a cluster, `llmworkflow apply FILE`")
@@ -140,6 +142,7 @@ def drive(home: WorkflowHome, port: int, view: View, settled: Settled) -> LLMWor
             return False
         return settled(status) if holds(status, ConditionType.AVAILABLE) else True
 
+    try_again(home)
     driver = Driver(home, port, on_step=lambda planned: view.show(planned.status))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: driver.stop())
@@ -148,12 +151,13 @@ def drive(home: WorkflowHome, port: int, view: View, settled: Settled) -> LLMWor
 
 def follow(home: WorkflowHome, workflow: LLMWorkflow, console: Console) -> int:
     """Watch another process drive the workflow until it is ready or failed."""
+    try_again(home)
     generation = workflow.metadata.generation
     with View(console, workflow.metadata.name) as view:
         while home.driver():
             status = home.status()
             view.show(status)
-            if outcome(status, generation) is not Outcome.WORKING:
+            if not waiting(home.load(), status) and outcome(status, generation) is not Outcome.WORKING:
                 return conclude(status, generation, console, workflow)
             time.sleep(POLL_SECONDS)
     raise LocalError(

@@ -9,6 +9,7 @@ from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
 from llmworkflow.core.promotions import offered
 from llmworkflow.core.requests import EVERY_STAGE, Request, pending
 from llmworkflow.core.revision import revisions
+from llmworkflow.core.view import verdict_of
 
 _S = StageState
 _UP = (_S.SERVING, _S.UPGRADING, _S.DEGRADED)
@@ -77,6 +78,35 @@ def annotations(
 def waiting(workflow: LLMWorkflow, status: LLMWorkflowStatus) -> list[Request]:
     """What was asked for and is still to be carried out."""
     return list(pending(workflow.metadata, status.last_handled, verified=False))
+
+
+def tried_again(workflow: LLMWorkflow, status: LLMWorkflowStatus) -> list[str]:
+    """The stages that whoever runs an unchanged file again wants tried again: those whose work failed.
+
+    What a gate or a person judged stays judged, and what was cancelled stays cancelled.
+    """
+    wanted = revisions(workflow, status.resolved)
+    return [
+        stage.name
+        for stage in status.stages
+        if stage.state is _S.FAILED
+        and stage.reason != Reason.REJECTED
+        and stage.revision == wanted.get(stage.name)
+        and verdict_of(stage) is None
+    ]
+
+
+def run_again(workflow: LLMWorkflow, status: LLMWorkflowStatus) -> str | None:
+    """The stage (or every stage) to be retried by another run; nothing where nothing failed, or a retry waits.
+
+    A request is about one stage or about all that ended badly. Where some of those are to stay as they are, the next
+    stage has its turn at the next run.
+    """
+    again = tried_again(workflow, status)
+    if not again or any(request.verb is Verb.RETRY for request in waiting(workflow, status)):
+        return None
+    retried = [stage.name for stage in status.stages if _RULES[Verb.RETRY].fits(stage)]
+    return EVERY_STAGE if again == retried else again[0]
 
 
 def _named(workflow: LLMWorkflow, status: LLMWorkflowStatus, verb: Verb, stage: str | None) -> str:

@@ -6,8 +6,9 @@ import pytest
 
 from llmworkflow.api.names import Verb
 from llmworkflow.api.status import LLMWorkflowStatus
-from llmworkflow.core.asking import NothingToDoError, annotations, ask
-from llmworkflow.core.requests import Request, pending
+from llmworkflow.core.asking import NothingToDoError, annotations, ask, run_again, tried_again
+from llmworkflow.core.requests import EVERY_STAGE, Request, pending
+from llmworkflow.core.revision import revisions
 
 from .builders import workflow
 from .endpoints import serving, upgraded
@@ -157,3 +158,57 @@ def test_a_workflow_that_has_not_begun_is_told() -> None:
         ask(workflow(), LLMWorkflowStatus(), Verb.APPROVE, None)
     with pytest.raises(NothingToDoError, match="has not begun: there is nothing to cancel"):
         ask(workflow(), LLMWorkflowStatus(), Verb.CANCEL, "tune")
+
+
+def test_another_run_tries_what_failed_at_work_again() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    assert run_again(cluster.workflow, cluster.status) is None
+    cluster.fail("tune", "FileNotFound", "./later.csv does not exist", retryable=False)
+    cluster.settle()
+    assert tried_again(cluster.workflow, cluster.status) == ["tune"]
+    assert run_again(cluster.workflow, cluster.status) == EVERY_STAGE
+    act(cluster, Verb.RETRY)
+    assert cluster.stage("tune").state == "Starting"
+    assert run_again(cluster.workflow, cluster.status) is None
+
+
+def test_another_run_waits_for_a_retry_that_was_asked_for() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.fail("tune", retryable=False)
+    cluster.settle()
+    cluster.ask(Verb.RETRY, "tune#1")
+    assert run_again(cluster.workflow, cluster.status) is None
+
+
+@pytest.mark.parametrize("verb", [Verb.REJECT, Verb.CANCEL])
+def test_another_run_leaves_what_people_decided(verb: Verb) -> None:
+    cluster = scored(APPROVALS[0])
+    act(cluster, verb, "score")
+    assert run_again(cluster.workflow, cluster.status) is None
+
+
+def test_another_run_leaves_what_a_gate_judged_and_what_an_edit_begins_anew() -> None:
+    cluster = SimulatedCluster(workflow(("stages.1.gates", [{"metric": "exactMatch", "min": 1.0}])))
+    cluster.settle()
+    cluster.complete("tune")
+    cluster.complete("score")
+    assert (cluster.stage("score").state, cluster.stage("score").reason) == ("Failed", "GateNotMet")
+    assert run_again(cluster.workflow, cluster.status) is None
+
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.fail("tune", retryable=False)
+    cluster.settle()
+    cluster.edit(("stages.0.fineTune.training.seed", 7))
+    assert run_again(cluster.workflow, cluster.status) is None
+
+
+def test_of_what_failed_beside_what_was_cancelled_the_first_is_tried_again() -> None:
+    cluster = SimulatedCluster()
+    cluster.settle()
+    cluster.fail("tune", retryable=False)
+    cluster.settle()
+    act(cluster, Verb.CANCEL, "score")
+    assert run_again(cluster.workflow, cluster.status) == "tune"
