@@ -1,4 +1,4 @@
-"""How the command ends: 0 done, 1 failed, 2 bad input; always with a line for people, never with a traceback."""
+"""How the command ends: 0 done, 1 failed, 2 bad input, 130 interrupted; always with a line for people, never with a traceback."""
 
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -12,6 +12,7 @@ from llmworkflow.client.workflow import Workflow
 from llmworkflow.local.errors import LocalError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
+INTERRUPTED = 130  # as shells have it after Ctrl-C
 
 P = ParamSpec("P")
 W = TypeVar("W", bound=Workflow)

@@ -16,7 +16,7 @@ from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.cli.again import try_again
-from llmworkflow.cli.errors import DONE, FAILED, ends_well
+from llmworkflow.cli.errors import DONE, FAILED, INTERRUPTED, ends_well
 from llmworkflow.cli.options import NAMESPACE, PORT, find_home, in_namespace
 from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
@@ -213,10 +213,14 @@ def conclude(
     if status.schedule:
         told = f"Runs again at {status.schedule.next_run}: by itself while this command is there, else when it is run."
         console.print(told, highlight=False)
-    if running is None:
-        console.print("Stopped; the next run goes on from here.")
-    elif holds(status, ConditionType.AVAILABLE):
+    serving = holds(status, ConditionType.AVAILABLE)
+    interrupted = running is None and state is Outcome.WORKING
+    if serving and running:
         announce(status, running, console)
+    elif serving or interrupted:
+        console.print("Stopped; the next run goes on from here.")
+    if interrupted and not serving:
+        return INTERRUPTED
     return FAILED if state is Outcome.FAILED else DONE
 
 
