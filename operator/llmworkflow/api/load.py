@@ -26,7 +26,11 @@ class WorkflowFile:
     def wrong(self, local: bool) -> InvalidWorkflow | None:
         """Everything that `validate` finds, with its lines; None where it finds nothing."""
         problems = validate(self.workflow, local=local)
-        return InvalidWorkflow(_with_lines(problems, self.document), self.source) if problems else None
+        return self.told(problems) if problems else None
+
+    def told(self, problems: list[Problem]) -> InvalidWorkflow:
+        """Problems of the workflow, with the lines of the file."""
+        return InvalidWorkflow(_with_lines(problems, self.document), self.source)
 
     def notes(self) -> list[str]:
         """What it says without effect, a line each."""

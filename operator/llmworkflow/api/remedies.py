@@ -134,7 +134,9 @@ _OF_PODS: Mapping[str, str] = {
 }
 
 _OF_JOBS: Mapping[str, str] = {
-    JobReason.FILE_NOT_FOUND: "Correct the address, or put the file there: another `run --local` tries again, on a cluster `retry`.",
+    JobReason.FILE_NOT_FOUND: (
+        "Correct the address, or put the file there: another `run --local` tries again, on a cluster `retry`."
+    ),
     JobReason.DATA_INVALID: "Mend the row; or, in a batch, `onRowError: continue` counts it and goes on.",
     JobReason.COLUMN_MISSING: "Name the data's columns in `prompt.columns`.",
     JobReason.DATA_EMPTY: "Check the address and the format of the data.",

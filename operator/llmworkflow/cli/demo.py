@@ -27,6 +27,7 @@ from llmworkflow.client.endpoint import Endpoint
 from llmworkflow.demo import grammar, own_data
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
+from llmworkflow.local.port import refuse_taken
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
 TEST_ROWS = Path("data", "test.jsonl")  # in the volume
@@ -85,6 +86,7 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     if home.driver():
         raise LocalError("the demo runs already: `llmworkflow stop demo` ends it")
+    refuse_taken(workflow, port)
     assert workflow.spec.storage.volume, "the demo's file has one"
     volume = home.volume(workflow.spec.storage.volume.claim_name)
     fill(volume, data, model, console)

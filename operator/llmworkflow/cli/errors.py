@@ -1,4 +1,4 @@
-"""How the command ends: 0 done, 1 failed, 2 bad input, 130 interrupted; always with a line for people, never with a traceback."""
+"""How the command ends: 0 done, 1 failed, 2 bad input, 130 interrupted; with a line for people, never a traceback."""
 
 from collections.abc import Callable, Iterable
 from functools import wraps

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from llmworkflow.api.load import STANDARD_INPUT, load_valid_workflow
+from llmworkflow.api.load import STANDARD_INPUT, load_valid_workflow, read_workflow_file
 from llmworkflow.api.names import ConditionType
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
@@ -22,9 +22,11 @@ from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
 from llmworkflow.client.target import local_flag
 from llmworkflow.core.asking import waiting
+from llmworkflow.local.absent import absent, lacking
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
-from llmworkflow.local.paths import absent, with_absolute_paths
+from llmworkflow.local.paths import with_absolute_paths
+from llmworkflow.local.port import refuse_taken
 from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
@@ -51,9 +53,9 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
         raise click.UsageError("it runs on this machine: add --local; on a cluster, `llmworkflow apply FILE`")
     if detach and str(file) == STANDARD_INPUT:
         raise click.UsageError("what runs in the background reads the file again: name one")
-    workflow = read_workflow(file)
-    tell_absent(workflow, file.parent)
-    home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
+    workflow, home = read_runnable(file)
+    if home.driver() is None:
+        refuse_taken(workflow, port or DEFAULT_PORT)
     console = Console()
     # A missing one stops nothing that runs.
     Secrets(home.root, workflow.metadata.namespace).environment(workflow)
@@ -106,10 +108,28 @@ def read_workflow(file: Path) -> LLMWorkflow:
     return with_absolute_paths(load_valid_workflow(file, local=True), file.resolve().parent)
 
 
+def read_runnable(file: Path) -> tuple[LLMWorkflow, WorkflowHome]:
+    """The workflow of a file that may be run now, and its home, to which it is not yet applied.
+
+    Raises:
+        InvalidWorkflow: also where a file of this machine is not there that no stage makes.
+        OSError: the file cannot be read.
+    """
+    found, root = read_workflow_file(file), default_root()
+    found.check(local=True)
+    folder = file.resolve().parent
+    workflow = with_absolute_paths(found.workflow, folder)
+    home = WorkflowHome(root, workflow.metadata.namespace, workflow.metadata.name)
+    if problems := list(lacking(workflow, home.status(), folder, root / "volumes")):
+        raise found.told(problems)
+    tell_absent(workflow, folder)
+    return workflow, home
+
+
 def tell_absent(workflow: LLMWorkflow, folder: Path) -> None:
     """Name what a workflow of a folder reads on this machine and is not there; an earlier stage may yet make it."""
-    for field, path in absent(workflow, folder):
-        click.echo(f"to be made before it runs: {field} = {path} is not there")
+    for item in absent(workflow, folder):
+        click.echo(f"to be made before it runs: {item}")
 
 
 def run_here(

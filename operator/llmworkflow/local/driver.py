@@ -17,7 +17,7 @@ from llmworkflow.job_code import code_folder
 from llmworkflow.local.backend import RAY_AWAY, LocalBackend
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome
-from llmworkflow.local.port import Port
+from llmworkflow.local.port import Port, serves
 from llmworkflow.local.ray_process import RayProcess, clear_session
 from llmworkflow.local.secrets import secret_names
 from llmworkflow.local.storage import tidy, use_storage
@@ -156,8 +156,3 @@ class Driver:
         self._tell(**ray)
         if ray:
             clear_session(**ray)
-
-
-def serves(workflow: LLMWorkflow) -> bool:
-    """Whether the workflow has an endpoint."""
-    return any(stage.serve for stage in workflow.spec.stages)

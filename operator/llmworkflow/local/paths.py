@@ -1,23 +1,13 @@
 """Relative paths of a workflow file, which mean something on the machine that holds the file only."""
 
-from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from llmworkflow.api.checks.addresses import addresses, is_path
-from llmworkflow.api.problems import format_path
-from llmworkflow.api.spec.addresses import ENDPOINT_SCHEMES, OUTPUT_SCHEMES
+from llmworkflow.api.spec.addresses import ENDPOINT_SCHEMES
 from llmworkflow.api.spec.workflow import LLMWorkflow
-
-
-def absent(workflow: LLMWorkflow, folder: Path) -> Iterator[tuple[str, str]]:
-    """Field and path of what is to be read on this machine, from a folder on, and is not there."""
-    for path, address, schemes in addresses(workflow):
-        read = schemes not in (ENDPOINT_SCHEMES, OUTPUT_SCHEMES)
-        if read and is_path(address) and not (folder / address).exists():
-            yield format_path(path), address
 
 
 def with_absolute_paths(workflow: LLMWorkflow, folder: Path) -> LLMWorkflow:

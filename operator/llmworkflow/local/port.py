@@ -1,7 +1,9 @@
 """The port of the endpoint, which one run has at a time."""
 
 import socket
+from contextlib import closing
 
+from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.machine import HOST, check_port
 
@@ -38,6 +40,22 @@ class Port:
         if self._claim is not None:
             self._claim.close()
             self._claim = None
+
+
+def serves(workflow: LLMWorkflow) -> bool:
+    """Whether the workflow has an endpoint."""
+    return any(stage.serve for stage in workflow.spec.stages)
+
+
+def refuse_taken(workflow: LLMWorkflow, number: int) -> None:
+    """Refuse a port that the workflow's endpoint could not have now.
+
+    Raises:
+        LocalError: another run, or another process, has it.
+    """
+    if serves(workflow):
+        with closing(Port(number)) as port:
+            port.take()
 
 
 def _claimed(number: int) -> socket.socket:

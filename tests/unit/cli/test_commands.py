@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,8 @@ from llmworkflow.cli import status
 from llmworkflow.cli.main import COMMANDS, main
 from llmworkflow.cli.run import announce
 from llmworkflow.local.home import WorkflowHome
+from llmworkflow.local.machine import free_port
+from llmworkflow.local.port import Port
 
 Run = Callable[..., Result]
 
@@ -36,8 +39,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def home(run: Run, tmp_path: Path) -> WorkflowHome:
-    """A workflow that was applied, and a status."""
+    """A workflow that was applied, with what it reads, and a status."""
     run("init")
+    for name in ("train.jsonl", "test.jsonl"):
+        Path(name).touch()
     home = WorkflowHome(tmp_path / "home", "default", "my-workflow")
     home.apply(load_workflow(Path("workflow.yaml")))
     tune = StageStatus(name="tune", kind="fineTune", state=StageState.RUNNING)
@@ -305,10 +310,40 @@ def test_what_goes_on_in_the_background_ends_as_asked(
         "subprocess",
         SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL, STDOUT=subprocess.STDOUT),
     )
+    port = free_port()
+    monkeypatch.setattr(run_command, "DEFAULT_PORT", port)
     assert run("run", "workflow.yaml", "--local", "--detach", *options).exit_code == 0
     assert began == [
-        [sys.executable, "-m", "llmworkflow", "run", "workflow.yaml", "--local", "--port", "8000", *options]
+        [
+            sys.executable,
+            "-m",
+            "llmworkflow",
+            "run",
+            "workflow.yaml",
+            "--local",
+            "--port",
+            str(port),
+            *options,
+        ]
     ]
+
+
+def test_a_run_that_is_refused_leaves_no_workflow(run: Run, tmp_path: Path) -> None:
+    """Neither where a file is not there, which no stage makes, nor where its port is another's."""
+    run("init")
+    ended = run("run", "workflow.yaml", "--local")
+    assert ended.exit_code == 2
+    lines = ended.output.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["workflow.yaml"] * 2
+    assert all("is not there, and no stage makes it" in line for line in lines)
+
+    for name in ("train.jsonl", "test.jsonl"):
+        Path(name).touch()
+    with closing(Port(free_port())) as port:
+        port.take()
+        ended = run("run", "workflow.yaml", "--local", "--port", port.number)
+    assert (ended.exit_code, f"port {port.number} on 127.0.0.1 is in use" in ended.output) == (1, True)
+    assert not list((tmp_path / "home").rglob("workflow.json"))
 
 
 def test_gc_of_a_namespace_leaves_the_others_alone(run: Run, home: WorkflowHome) -> None:
