@@ -29,6 +29,7 @@ _STYLES = {
     StageState.FAILED: "bold red",
     StageState.CANCELLED: "red",
 }
+_IDLE = (StageState.WAITING, StageState.QUEUED)  # nothing runs whose time would count
 
 
 class View:
@@ -161,7 +162,7 @@ def _bar(stage: StageStatus) -> RenderableType:
 
 
 def _time(stage: StageStatus, now: datetime) -> str:
-    if stage.started_at is None or stage.reused:
+    if stage.started_at is None or stage.reused or stage.state in _IDLE:
         return ""
     end = datetime.fromisoformat(stage.finished_at) if stage.finished_at else now
     return _duration((end - datetime.fromisoformat(stage.started_at)).total_seconds())

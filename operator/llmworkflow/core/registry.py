@@ -8,6 +8,7 @@ from llmworkflow.api.fields import JsonObject
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus, Metric, StageStatus, Verdict
+from llmworkflow.core.policies.rerun import UP
 from llmworkflow.core.retention import Key
 
 _LOSSES = ("evalLoss", "trainLoss")
@@ -107,7 +108,7 @@ def _serving(workflow: LLMWorkflow, status: LLMWorkflowStatus) -> dict[Key, tupl
     specs = {stage.name: stage for stage in workflow.spec.stages}
     found: dict[Key, tuple[str, ...]] = {}
     for stage in status.stages:
-        if stage.serving is None or stage.name not in specs:
+        if stage.serving is None or stage.state not in UP or stage.name not in specs:
             continue
         for name, verdict in stage.serving.inputs.items():
             if names := tuple(_names(specs[stage.name], name)):

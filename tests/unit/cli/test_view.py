@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
-from llmworkflow.cli.view import columns, show, tree
+from llmworkflow.cli.view import _time, columns, show, tree
 
 TEXTS = ["pip install 'llmworkflow[local]'", "volumes=[data]", "a prompt ends in [/INST]"]
 
@@ -30,3 +30,12 @@ def test_brackets_in_a_message_are_printed(
     drawn = tree("viggo", LLMWorkflowStatus(stages=[stage]), datetime(2026, 1, 1, tzinfo=UTC))
     Console(width=200).print(drawn)  # a console of its own, as a run's is
     assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(StageState.RUNNING, "60m00s"), (StageState.QUEUED, ""), (StageState.WAITING, "")],
+)
+def test_time_counts_while_something_runs(state: StageState, told: str) -> None:
+    stage = StageStatus(name="tune", kind="fineTune", state=state, started_at="2026-01-01T00:00:00Z")
+    assert _time(stage, datetime(2026, 1, 1, 1, tzinfo=UTC)) == told

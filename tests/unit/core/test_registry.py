@@ -78,6 +78,14 @@ def test_models_of_a_status() -> None:
     assert (found[first].scores, found[first].serves) == ({"exactMatch": 0.9}, ("viggo",))
 
 
+def test_what_was_stopped_serves_nothing() -> None:
+    cluster = served()
+    cluster.edit(("suspend", True))
+    cluster.settle()
+    (model,) = of_status(cluster.workflow, cluster.status)
+    assert (model.scores, model.serves) == ({"exactMatch": 0.9}, ())
+
+
 def test_names_of_several_adapters() -> None:
     adapters = [{"name": "films", "stage": "tune"}, {"name": "more", "uri": "s3://elsewhere/adapter"}]
     cluster = SimulatedCluster(
