@@ -1,4 +1,4 @@
-"""`apply` and `delete`: workflows of a cluster come, change and go."""
+"""`apply` and `delete`: workflows of a cluster come and change; those of a cluster and of this machine go."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ from rich.console import Console
 
 from llmworkflow.api.load import load_valid_workflow
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import on_cluster
+from llmworkflow.cli.options import on_cluster, on_target
 from llmworkflow.cli.outcome import Outcome, outcome
 from llmworkflow.cli.patience import patiently
 from llmworkflow.cli.run import conclude
@@ -16,6 +16,7 @@ from llmworkflow.cli.status import printed
 from llmworkflow.cli.view import View
 from llmworkflow.client import apply as applying
 from llmworkflow.client.cluster import Cluster, ClusterWorkflow
+from llmworkflow.client.workflow import Target
 
 POLL_SECONDS = 1.0
 
@@ -52,10 +53,13 @@ def apply(
 @click.command()
 @click.argument("name")
 @ends_well
-@on_cluster("llmworkflow stop NAME")
-def delete(cluster: Cluster, name: str) -> None:
-    """Delete workflow NAME of a cluster, with all that it runs. Its artifacts stay on the storage."""
-    cluster.workflow(name).delete()
+@on_target
+def delete(target: Target, name: str) -> None:
+    """Delete workflow NAME, with all that it runs.
+
+    One of this machine has to be stopped before. Artifacts stay on the storage.
+    """
+    target.workflow(name).delete()
     click.echo(f"{printed([{'metadata': {'name': name}}], 'name')} deleted")
 
 

@@ -21,13 +21,12 @@ from llmworkflow.api.yaml_writer import to_yaml
 from llmworkflow.cli.errors import ends_well
 from llmworkflow.cli.options import PORT
 from llmworkflow.cli.outcome import Outcome, outcome
-from llmworkflow.cli.run import DEFAULT_PORT, conclude, drive, read_workflow
+from llmworkflow.cli.run import DEFAULT_PORT, conclude, drive, read_workflow, refuse_taken_port
 from llmworkflow.cli.view import View
 from llmworkflow.client.endpoint import Endpoint
 from llmworkflow.demo import grammar, own_data
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
-from llmworkflow.local.port import refuse_taken
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "llmworkflow"
 TEST_ROWS = Path("data", "test.jsonl")  # in the volume
@@ -86,7 +85,7 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     if home.driver():
         raise LocalError("the demo runs already: `llmworkflow stop demo` ends it")
-    refuse_taken(workflow, port)
+    refuse_taken_port(workflow, port)
     assert workflow.spec.storage.volume, "the demo's file has one"
     volume = home.volume(workflow.spec.storage.volume.claim_name)
     fill(volume, data, model, console)

@@ -26,7 +26,6 @@ from llmworkflow.local.absent import absent, lacking
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
 from llmworkflow.local.paths import with_absolute_paths
-from llmworkflow.local.port import refuse_taken
 from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
@@ -55,7 +54,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
         raise click.UsageError("what runs in the background reads the file again: name one")
     workflow, home = read_runnable(file)
     if home.driver() is None:
-        refuse_taken(workflow, port or DEFAULT_PORT)
+        refuse_taken_port(workflow, port or DEFAULT_PORT)
     console = Console()
     # A missing one stops nothing that runs.
     Secrets(home.root, workflow.metadata.namespace).environment(workflow)
@@ -124,6 +123,13 @@ def read_runnable(file: Path) -> tuple[LLMWorkflow, WorkflowHome]:
         raise found.told(problems)
     tell_absent(workflow, folder)
     return workflow, home
+
+
+def refuse_taken_port(workflow: LLMWorkflow, port: int) -> None:
+    """Refuse a port that another has, before the workflow is kept."""
+    from llmworkflow.local.port import refuse_taken  # what clusters take has no psutil
+
+    refuse_taken(workflow, port)
 
 
 def tell_absent(workflow: LLMWorkflow, folder: Path) -> None:

@@ -41,6 +41,11 @@ class MachineWorkflow:
     def name(self) -> str:
         return self.home.folder.name
 
+    @property
+    def _typed(self) -> str:
+        """How commands are told which one is meant."""
+        return self.name if self.namespace == "default" else f"{self.name} -n {self.namespace}"
+
     def load(self) -> LLMWorkflow:
         return self.home.load()
 
@@ -62,6 +67,19 @@ class MachineWorkflow:
 
     def resume(self) -> None:
         self.home.resume()
+
+    def delete(self) -> None:
+        if driver := self.home.driver():
+            raise LocalError(
+                f"{self.name} runs, driven by process {driver['pid']}: end that with Ctrl-C, or with "
+                f"`llmworkflow stop {self._typed}`"
+            )
+        from llmworkflow.local.ray_process import clear_session  # what clusters take has no psutil
+
+        left = self.home.left_behind() or {}
+        if "session" in left:  # of a driver that was killed, and could not end its Ray itself
+            clear_session(left["session"], left["folder"])
+        self.home.delete()
 
     def driven(self) -> bool:
         return self.home.driver() is not None
@@ -85,6 +103,8 @@ class MachineWorkflow:
 
     @contextmanager
     def endpoint(self) -> Iterator[Endpoint]:
+        if self.load().spec.suspend:
+            raise LocalError(f"{self.name} is suspended: `llmworkflow resume {self._typed}` goes on")
         serving = self.home.status().serving
         if serving is None or serving.url is None or not self.driven():
             raise LocalError(f"{self.name} serves nothing now: start it with `llmworkflow run FILE --local`")
@@ -94,7 +114,7 @@ class MachineWorkflow:
     def models(self) -> Sequence[TunedModel]:
         from llmworkflow.local.storage import models  # pyarrow takes a moment to import
 
-        return models(self.home)
+        return models(self.home, self.status())
 
     def page(self, now: datetime) -> str:
         from llmworkflow.local.page import page_html  # pyarrow takes a moment to import

@@ -58,6 +58,13 @@ class Workflow(Protocol):
     def resume(self) -> None:
         """Take spec.suspend back, whoever set it."""
 
+    def delete(self) -> None:
+        """Delete it, with what it runs; what it made stays on its storage.
+
+        Raises:
+            LocalError: on this machine, something drives it.
+        """
+
     def driven(self) -> bool:
         """Whether something carries requests out, as far as one can see."""
 

@@ -15,10 +15,12 @@
 import fcntl
 import json
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -26,6 +28,7 @@ from pydantic import BaseModel
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
+from llmworkflow.core.clock import stamp
 from llmworkflow.local.edits import annotated, merged, resumed, suspended
 from llmworkflow.local.errors import LocalError
 
@@ -110,13 +113,21 @@ class WorkflowHome:
             before = self.load()
             self._keep(before, resumed(before))
 
+    def delete(self) -> None:
+        """Forget the workflow and what came of it; what it made stays on its storage.
+
+        Raises:
+            LocalError: another process drives the workflow.
+        """
+        with self.lock():
+            shutil.rmtree(self.folder)
+
     def _keep(self, before: LLMWorkflow | None, wanted: LLMWorkflow) -> LLMWorkflow:
-        metadata = wanted.metadata.model_copy(
-            update={
-                "uid": before.metadata.uid if before else str(uuid.uuid4()),
-                "generation": _generation(before, wanted),
-            }
-        )
+        created = {"uid": str(uuid.uuid4()), "creationTimestamp": stamp(datetime.now(UTC))}
+        if before:
+            known = before.metadata.model_dump(by_alias=True)
+            created = {key: known[key] for key in created if key in known}
+        metadata = wanted.metadata.model_copy(update={**created, "generation": _generation(before, wanted)})
         applied = wanted.model_copy(update={"metadata": metadata})
         write_json(self._applied, applied.written())
         return applied

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.actions import Work
 from llmworkflow.core.registry import Manifest, TunedModel, of_storage
 from llmworkflow.core.retention import Key, Stored, removable
@@ -77,8 +78,8 @@ def tidy(home: WorkflowHome, dry_run: bool = False) -> Tidied:
     return Tidied(config.workflow_uri, taken, [folder for folder in found if folder not in taken])
 
 
-def models(home: WorkflowHome) -> list[TunedModel]:
-    """The models that a workflow has on its storage.
+def models(home: WorkflowHome, status: LLMWorkflowStatus) -> list[TunedModel]:
+    """The models that a workflow has on its storage, by its status as it is worth now.
 
     Raises:
         LocalError: the storage cannot be read, or belongs to another workflow.
@@ -90,7 +91,7 @@ def models(home: WorkflowHome) -> list[TunedModel]:
             for folder in stored.folders(config)
             if folder.manifest
         ]
-    return of_storage(workflow, home.status(), found)
+    return of_storage(workflow, status, found)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -254,6 +255,7 @@ def test_status_lists_all_workflows(run: Run, home: WorkflowHome) -> None:
     ended = run("status")
     assert "my-workflow" in ended.output
     assert "exactMatch 0.93" in ended.output
+    assert re.search(r" \d+s *$", ended.output), "its age"
     assert run("status", "-o", "name").output.strip() == "llmworkflow.llmworkflow.io/my-workflow"
 
 

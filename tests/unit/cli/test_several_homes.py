@@ -68,6 +68,26 @@ def test_what_a_killed_driver_served_is_served_no_more(run: Run, killed: Workflo
     assert "False" in run("status").output
     asked = run("chat", "viggo", "Hello")
     assert (asked.exit_code, "serves nothing now" in asked.output) == (1, True)
+    killed.suspend("ann")
+    assert run("chat", "viggo", "Hello").output == (
+        "error: viggo is suspended: `llmworkflow resume viggo` goes on\n"
+    )
+
+
+def test_a_workflow_is_deleted_and_what_it_made_stays(run: Run, killed: WorkflowHome) -> None:
+    made = killed.volume("data") / "rows.jsonl"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    with killed.lock():
+        refused = run("delete", "viggo")
+    assert refused.exit_code == 1
+    assert "viggo runs, driven by process 0: end that with Ctrl-C, or with `llmworkflow stop viggo`" in (
+        refused.output
+    )
+    assert run("delete", "viggo").output == "llmworkflow.llmworkflow.io/viggo deleted\n"
+    assert not killed.folder.exists()
+    assert made.exists()
+    assert "there is no workflow in this machine" in run("status").output
 
 
 def test_while_it_is_driven_the_status_is_as_it_was_written(run: Run, killed: WorkflowHome) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_an_unchanged_file_keeps_uid_and_generation(home: WorkflowHome) -> None:
     assert first.metadata.uid
     assert (second.metadata.uid, second.metadata.generation) == (first.metadata.uid, 1)
     assert home.load() == second
+
+
+def test_a_workflow_is_as_old_as_its_first_file(home: WorkflowHome) -> None:
+    first, second = home.apply(workflow()), home.apply(workflow("volume:other.jsonl"))
+    created = first.dump()["metadata"]["creationTimestamp"]
+    assert datetime.fromisoformat(created) <= datetime.now(UTC)
+    assert second.dump()["metadata"]["creationTimestamp"] == created
+    assert home.load().dump()["metadata"]["creationTimestamp"] == created
 
 
 def test_a_changed_spec_is_another_generation_of_the_same_workflow(home: WorkflowHome) -> None:
