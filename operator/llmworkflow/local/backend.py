@@ -75,6 +75,8 @@ class LocalBackend:
             case CreateChild() | ApplyService():
                 self._serve(workflow, action.name, action.work)
             case DeleteChild(kind="RayJob"):
+                if self._has_reported(action.name) and self._jobs.is_ending(action.name):
+                    return  # it is planned again at the next look
                 self._jobs.remove(action.name)
                 self._forget(action.name)
             case DeleteChild():
@@ -86,6 +88,11 @@ class LocalBackend:
         """The report goes with the child: the same attempt may be made again, and must not be judged by the old one."""
         self._report_path(name).unlink(missing_ok=True)
         self._records.remove(name)
+
+    def _has_reported(self, name: str) -> bool:
+        """Whether a job has said its last word, after which its process ends by itself."""
+        report = parse_report(read_json(self._report_path(name)) or {})
+        return report is not None and report.state != "Running"
 
     def keep_logs(self) -> None:
         """Copy what is still being written out of Ray's folder."""

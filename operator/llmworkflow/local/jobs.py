@@ -14,6 +14,7 @@ from llmworkflow.local.ray_process import RayAddress
 
 TIMEOUT_SECONDS = 30  # for an answer of Ray's dashboard
 STOP_SECONDS = 20
+ENDING_SECONDS = 5  # many times what Ray takes to shut down in a job, and less than an engine takes to start
 
 _PHASES = {
     JobStatus.PENDING: ChildPhase.PENDING,
@@ -40,6 +41,7 @@ class Jobs:
         self._client = _Client(address.dashboard, headers={"Authorization": f"Bearer {address.token}"})
         self._ray_logs = address.logs
         self._logs = logs
+        self._ending: dict[str, float] = {}  # since when each job was seen to have done its work
 
     def submit(self, name: str, entrypoint: str, env: dict[str, str], pip: list[str]) -> None:
         """Start a job and make its output readable under the workflow's logs."""
@@ -58,6 +60,13 @@ class Jobs:
             if job.submission_id
         }
 
+    def is_ending(self, name: str) -> bool:
+        """Whether a job that has done its work still has time to end in order, as Ray's shutdown takes a moment."""
+        if self._client.get_job_status(name).is_terminal():
+            return False
+        since = self._ending.setdefault(name, time.monotonic())
+        return time.monotonic() - since < ENDING_SECONDS
+
     def remove(self, name: str) -> None:
         """Stop a job, keep its output, and let Ray forget it."""
         if not self._client.get_job_status(name).is_terminal():
@@ -65,6 +74,7 @@ class Jobs:
             self._wait_until_ended(name)
         self.keep_log(name)
         self._client.delete_job(name)
+        self._ending.pop(name, None)
 
     def keep_log(self, name: str) -> None:
         """Copy a job's output out of Ray's folder, which goes when Ray goes."""

@@ -22,7 +22,7 @@ def served(answer: Answer) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_PUT = do_POST = do_GET  # noqa: N815 - as the server looks for them
+        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - as the server looks for them
 
         def log_message(self, *_: Any) -> None:
             """Be quiet."""
