@@ -1,5 +1,7 @@
 """A metric of the user's own: `module:function`, importable in the job's image or brought by ray.pip.
 
+On one machine also a module beside the workflow's file, after all that is installed: it takes no module's place.
+
     def brevity(generated: str, reference: str | None, row: dict[str, Any]) -> float:
         return 1.0 if len(generated) <= len(reference or "") else 0.0
 
@@ -12,10 +14,14 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from llmworkflow_jobs.errors import JobError
+
+MODULES_ENV = "LLMWORKFLOW_MODULES"  # on one machine, the folder of the workflow's file
 
 Function = Callable[[str | None, str | None, dict[str, Any]], Any]
 
@@ -30,12 +36,15 @@ def load(name: str) -> Function:
     Raises ImageLacksPackage if the module or something it needs is not there, else MetricUnknown.
     """
     module_name, _, attribute = name.partition(":")
+    beside = os.environ.get(MODULES_ENV)
+    if beside and beside not in sys.path:
+        sys.path.append(beside)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise JobError(
             "ImageLacksPackage",
-            f"metric {name}: there is no module {error.name}; add its package to ray.pip, or to the image",
+            f"metric {name}: there is no module {error.name}{_remedy(beside)}",
         ) from error
     except Exception as error:  # whatever a module does when it is imported
         raise JobError(
@@ -62,6 +71,12 @@ def number(call: Callable[[], Any], where: str) -> float:
     if not math.isfinite(found):
         raise MetricError(f"{where}: expected a finite number, got {_short(repr(value))}")
     return found
+
+
+def _remedy(beside: str | None) -> str:
+    if beside:
+        return f" in {beside} or installed; put it beside the workflow's file, or add its package to ray.pip"
+    return "; add its package to ray.pip, or to the image"
 
 
 def _told(error: Exception) -> str:

@@ -24,6 +24,8 @@ ANNOTATION_NOTE = f"{DOMAIN}/note"  # why a person acted as they did, in their w
 # User of `suspend`, which files that do not speak of it leave be.
 ANNOTATION_SUSPENDED_BY = f"{DOMAIN}/suspended-by"
 
+ANNOTATION_FOLDER = f"{DOMAIN}/folder"  # on one machine, where the workflow's file lies
+
 
 class Explained(StrEnum):
     """Words that programs rely on, each with its meaning for people."""

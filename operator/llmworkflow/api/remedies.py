@@ -156,7 +156,10 @@ _OF_JOBS: Mapping[str, str] = {
     JobReason.PATH_IN_USE: (
         "Choose another `storage.path`, or set `storage.adopt` to go on with what is there."
     ),
-    JobReason.IMAGE_LACKS_PACKAGE: "Add the package to `ray.pip`, or use an image that has it.",
+    JobReason.IMAGE_LACKS_PACKAGE: (
+        "Add the package to `ray.pip`, or use an image that has it; a metric's module may on one machine lie beside "
+        "the workflow's file."
+    ),
     JobReason.OUT_OF_MEMORY: (
         "Lower the batch size or `maxLength`, use qlora, or give pods or accelerators more memory."
     ),

@@ -25,7 +25,7 @@ from llmworkflow.core.asking import waiting
 from llmworkflow.local.absent import absent, lacking
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root
-from llmworkflow.local.paths import with_absolute_paths
+from llmworkflow.local.paths import placed
 from llmworkflow.local.secrets import Secrets
 
 DEFAULT_PORT = 8000
@@ -104,7 +104,7 @@ def read_workflow(file: Path) -> LLMWorkflow:
         InvalidWorkflow: lists every problem with its path, value and remedy.
         OSError: the file cannot be read.
     """
-    return with_absolute_paths(load_valid_workflow(file, local=True), file.resolve().parent)
+    return placed(load_valid_workflow(file, local=True), file.resolve().parent)
 
 
 def read_runnable(file: Path) -> tuple[LLMWorkflow, WorkflowHome]:
@@ -117,7 +117,7 @@ def read_runnable(file: Path) -> tuple[LLMWorkflow, WorkflowHome]:
     found, root = read_workflow_file(file), default_root()
     found.check(local=True)
     folder = file.resolve().parent
-    workflow = with_absolute_paths(found.workflow, folder)
+    workflow = placed(found.workflow, folder)
     home = WorkflowHome(root, workflow.metadata.namespace, workflow.metadata.name)
     if problems := list(lacking(workflow, home.status(), folder, root / "volumes")):
         raise found.told(problems)
@@ -201,7 +201,13 @@ def start_in_background(
         arguments.append("--exit-when-ready")
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "llmworkflow", *arguments],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "llmworkflow",
+                *arguments,
+            ],  # no module of this folder is Python's own
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

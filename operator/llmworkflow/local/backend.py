@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import requests
 
+from llmworkflow.api.names import ANNOTATION_FOLDER
 from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.core.actions import Action, ApplyService, CreateChild, DeleteChild, Work
 from llmworkflow.core.observation import ChildPhase, ChildSeen, Observed
@@ -26,7 +27,7 @@ from llmworkflow.render.ray_settings import chosen_ray, stage_named
 from llmworkflow.render.serve_config import serve_config
 from llmworkflow.render.stage_config import stage_config
 from llmworkflow_jobs import config as job_config
-from llmworkflow_jobs import inputs
+from llmworkflow_jobs import inputs, own_metric
 
 RAY_AWAY = (
     ConnectionError,
@@ -120,7 +121,7 @@ class LocalBackend:
         self._records.save(record)
         self._report_path(name).unlink(missing_ok=True)  # of a child that ended with its Ray
         stage = stage_named(workflow, work.stage)
-        variables = plain_variables(workflow, stage) | self._job_env(name)
+        variables = plain_variables(workflow, stage) | _beside(workflow) | self._job_env(name)
         self._jobs.submit(name, ENTRYPOINTS[work.kind], variables, chosen_ray(workflow, stage).pip)
 
     def _serve(self, workflow: LLMWorkflow, name: str, work: Work) -> None:
@@ -182,6 +183,12 @@ class LocalBackend:
         if report and report.is_of(record.owner_uid, record.stage, record.revision, record.attempt):
             return report
         return None
+
+
+def _beside(workflow: LLMWorkflow) -> dict[str, str]:
+    """Where a job finds modules of the user's own."""
+    folder = workflow.metadata.annotations.get(ANNOTATION_FOLDER)
+    return {own_metric.MODULES_ENV: folder} if folder else {}
 
 
 def _passed(report: JobReport | None) -> bool | None:

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from llmworkflow.api.checks.addresses import addresses, is_path
+from llmworkflow.api.names import ANNOTATION_FOLDER
 from llmworkflow.api.spec.addresses import ENDPOINT_SCHEMES
 from llmworkflow.api.spec.workflow import LLMWorkflow
+from llmworkflow.local.edits import annotated
+
+
+def placed(workflow: LLMWorkflow, folder: Path) -> LLMWorkflow:
+    """The workflow of a file in a folder: its relative paths are taken from there, and it remembers the folder."""
+    return annotated(with_absolute_paths(workflow, folder), {ANNOTATION_FOLDER: str(folder)})
 
 
 def with_absolute_paths(workflow: LLMWorkflow, folder: Path) -> LLMWorkflow:

@@ -59,7 +59,8 @@ class RayProcess:
         session, token = secrets.token_hex(4), secrets.token_hex(32)
         folder = Path(tempfile.gettempdir()) / f"llmworkflow-{session}"  # short: sockets allow 107 bytes
         folder.mkdir(mode=0o700)
-        (folder / "tmp").mkdir()
+        for part in ("tmp", "work"):
+            (folder / part).mkdir()
         dashboard_port, agent_port = free_port(), free_port()
         self.address = RayAddress(
             session, f"http://{HOST}:{dashboard_port}", f"http://{HOST}:{agent_port}", token, str(folder)
@@ -68,6 +69,7 @@ class RayProcess:
             self._process = subprocess.Popen(
                 _command(folder, dashboard_port, agent_port),
                 env=_environment(session, token, folder, pythonpath),
+                cwd=folder / "work",  # Python would take a random.py of the user's folder for its own
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the command, which then stops Ray in order

@@ -318,6 +318,7 @@ def test_what_goes_on_in_the_background_ends_as_asked(
     assert began == [
         [
             sys.executable,
+            "-P",
             "-m",
             "llmworkflow",
             "run",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmworkflow.api.metrics import EVALUATION_METRICS, REFERENCE_METRICS
-from llmworkflow_jobs import metrics
+from llmworkflow_jobs import metrics, own_metric
 from llmworkflow_jobs.errors import JobError
 from llmworkflow_jobs.evaluate import evaluate
 from llmworkflow_jobs.metrics import Scored
@@ -135,6 +135,23 @@ def test_an_own_metric_is_given_answer_reference_and_row() -> None:
     ]
     assert score_of("own_scores:shorter", *rows) == pytest.approx(1 / 3)
     assert score_of("own_scores:answer", Scored("number", None)) == 2.5
+
+
+def test_on_one_machine_a_metric_lies_beside_the_file_after_all_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "near_scores.py").write_text(OWN)
+    (tmp_path / "colorsys.py").write_text("1 / 0")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    monkeypatch.setenv(own_metric.MODULES_ENV, str(tmp_path))
+    assert score_of("near_scores:answer", Scored("number", None)) == 2.5
+    assert callable(own_metric.load("colorsys:rgb_to_hsv"))
+    with pytest.raises(
+        JobError, match=f"there is no module nowhere in {tmp_path} or installed; put it beside"
+    ):
+        own_metric.load("nowhere:f")
+    sys.modules.pop("near_scores")
 
 
 @pytest.mark.capability("own-metrics")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.local.paths import with_absolute_paths
+from llmworkflow.local.paths import placed, with_absolute_paths
 
 from .test_home import workflow
 
@@ -71,6 +71,12 @@ def test_what_is_no_address_stays_as_it_is() -> None:
     }
     before = LLMWorkflow.model_validate({"metadata": {"name": "own"}, "spec": spec})
     assert with_absolute_paths(before, FOLDER) == before
+
+
+def test_the_folder_of_the_file_is_remembered() -> None:
+    found = placed(workflow("rows.jsonl"), FOLDER)
+    assert found.metadata.annotations == {"llmworkflow.io/folder": "/data/project"}
+    assert found.spec == with_absolute_paths(workflow("rows.jsonl"), FOLDER).spec
 
 
 def test_nothing_else_is_set() -> None:
