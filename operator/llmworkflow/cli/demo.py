@@ -85,7 +85,7 @@ def demo(model: str | None, data: Path | None, port: int, volume: Path | None) -
     home = WorkflowHome(default_root(), workflow.metadata.namespace, workflow.metadata.name)
     if home.driver():
         raise LocalError("the demo runs already: `llmworkflow stop demo` ends it")
-    refuse_taken_port(workflow, port)
+    refuse_taken_port(home, workflow, port)
     assert workflow.spec.storage.volume, "the demo's file has one"
     volume = home.volume(workflow.spec.storage.volume.claim_name)
     fill(volume, data, model, console)

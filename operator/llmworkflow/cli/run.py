@@ -53,8 +53,7 @@ def run(file: Path, local: bool, detach: bool, exit_when_ready: bool, port: int 
     if detach and str(file) == STANDARD_INPUT:
         raise click.UsageError("what runs in the background reads the file again: name one")
     workflow, home = read_runnable(file)
-    if home.driver() is None:
-        refuse_taken_port(workflow, port or DEFAULT_PORT)
+    refuse_taken_port(home, workflow, port or DEFAULT_PORT)
     console = Console()
     # A missing one stops nothing that runs.
     Secrets(home.root, workflow.metadata.namespace).environment(workflow)
@@ -125,11 +124,12 @@ def read_runnable(file: Path) -> tuple[LLMWorkflow, WorkflowHome]:
     return workflow, home
 
 
-def refuse_taken_port(workflow: LLMWorkflow, port: int) -> None:
-    """Refuse a port that another has, before the workflow is kept."""
+def refuse_taken_port(home: WorkflowHome, workflow: LLMWorkflow, port: int) -> None:
+    """Keep no new workflow whose port another has; where there was one, its run first ends what may have the port."""
     from llmworkflow.local.port import refuse_taken  # what clusters take has no psutil
 
-    refuse_taken(workflow, port)
+    if not home.exists():
+        refuse_taken(workflow, port)
 
 
 def tell_absent(workflow: LLMWorkflow, folder: Path) -> None:
