@@ -57,7 +57,8 @@ def apply(
 def delete(target: Target, name: str) -> None:
     """Delete workflow NAME, with all that it runs.
 
-    One of this machine has to be stopped before. Artifacts stay on the storage.
+    One of this machine has to be stopped before. Artifacts stay on the storage, where another workflow of the same name
+    sets storage.adopt.
     """
     target.workflow(name).delete()
     click.echo(f"{printed([{'metadata': {'name': name}}], 'name')} deleted")
