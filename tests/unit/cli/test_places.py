@@ -27,7 +27,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             "$KUBECONFIG to that of a cluster; on this machine, `llmworkflow run FILE --local`",
         ),
         (["events", "demo"], "on this machine, `llmworkflow logs NAME`"),
-        (["delete", "demo"], "on this machine, `llmworkflow stop NAME`"),
         (["status", "--context", "nope"], "no kubeconfig, and so no context nope: set $KUBECONFIG"),
         (["status", "--context", "nope"], "without --context this machine is meant"),
     ],

@@ -87,7 +87,7 @@ def test_a_workflow_is_deleted_and_what_it_made_stays(run: Run, killed: Workflow
     assert run("delete", "viggo").output == "llmworkflow.llmworkflow.io/viggo deleted\n"
     assert not killed.folder.exists()
     assert made.exists()
-    assert "there is no workflow in this machine" in run("status").output
+    assert "there is no workflow on this machine" in run("status").output
 
 
 def test_while_it_is_driven_the_status_is_as_it_was_written(run: Run, killed: WorkflowHome) -> None:

@@ -8,7 +8,6 @@ from llmworkflow.api.names import Verb
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.core.asking import NothingToDoError, annotations, ask, run_again, tried_again
 from llmworkflow.core.requests import EVERY_STAGE, Request, pending
-from llmworkflow.core.revision import revisions
 
 from .builders import workflow
 from .endpoints import serving, upgraded
