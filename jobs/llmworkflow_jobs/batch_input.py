@@ -45,9 +45,8 @@ def pass_on_errors(requests: Sequence[Request], stage: str | None, on_row_error:
     return passed
 
 
-def _items(items: Sequence[Row | str], check: data.Check | None) -> Input:
-    found = [data.row_of(item) for item in items]
-    checked = [data.checked(row, f"input.items[{index}]", check) for index, row in enumerate(found)]
+def _items(items: Sequence[Row], check: data.Check | None) -> Input:
+    checked = [data.checked(dict(row), f"input.items[{index}]", check) for index, row in enumerate(items)]
     text = json.dumps(items, sort_keys=True)
     return Input(checked, "input.items", {"input.items": storage.text_digest(text)})
 

@@ -142,11 +142,6 @@ def _parse(
     return rows
 
 
-def row_of(item: Any) -> Any:
-    """What an entry of a list is as a row: a text has one column, text."""
-    return {"text": item} if isinstance(item, str) else item
-
-
 def checked(row: Row, where: str, check: Check | None, entry: dataset_info.Entry | None = None) -> Row:
     """The row in the columns of the prompt. Raises ColumnMissing or DataInvalid if `check` finds something."""
     try:
@@ -220,7 +215,7 @@ def _read_text(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
 def _read_list(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
     """A JSON list, of which each text is a row with one column, text."""
     for place, item in _read_json(path, content):
-        yield place, row_of(item)
+        yield place, {"text": item} if isinstance(item, str) else item
 
 
 def _read_image(path: str, content: bytes) -> Iterator[tuple[str, Any]]:

@@ -107,8 +107,7 @@ def _lists(schema: JSON, held: Held) -> Values:
     items = (
         contents(held).filter(lambda content: is_valid(held, content))
         if held
-        # of several types, text is among them
-        else _values({"type": "string"} | schema["items"], None)
+        else _values(schema["items"], None)
     )
     keys = schema.get("x-kubernetes-list-map-keys")
     unique_by = (lambda item: item[keys[0]]) if keys else None

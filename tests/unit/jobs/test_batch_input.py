@@ -23,7 +23,7 @@ def read(document: dict[str, Any], check: Any = None) -> batch_input.Input:
     return batch_input.read(job, report.Report(job, sink), check)
 
 
-def of_items(stage_config: Document, items: list[Any]) -> dict[str, Any]:
+def of_items(stage_config: Document, items: list[dict[str, Any]]) -> dict[str, Any]:
     return stage_config("batch", input={"uri": None, "items": items})
 
 
@@ -33,13 +33,6 @@ def test_items_are_rows(stage_config: Document) -> None:
     assert found.rows == ITEMS
     other = read(of_items(stage_config, [{"topic": "the sea"}]))
     assert found.digests != other.digests  # scores over other rows cannot be compared
-
-
-def test_texts_are_rows_with_one_column(stage_config: Document) -> None:
-    assert read(of_items(stage_config, ["the sea", {"text": "a hill"}])).rows == [
-        {"text": "the sea"},
-        {"text": "a hill"},
-    ]
 
 
 def test_a_bad_item_is_told_by_its_place(stage_config: Document) -> None:

@@ -75,8 +75,8 @@ class BatchInput(SpecModel):
     stage: Result[Name | None] = None
     """An earlier batch whose rows are read: the columns that it kept, its answers in a column of the stage's name, and
     in `<stage>_error` why a row has none."""
-    items: Result[Annotated[list[JsonObject | Text], Field(min_length=1, max_length=1000)] | None] = None
-    """Rows written out here; a text is a row with one column, text."""
+    items: Result[Annotated[list[JsonObject], Field(min_length=1, max_length=1000)] | None] = None
+    """Rows written out here."""
     format: Result[DataFormat | None] = None
     """Format of the files; told by their endings when unset."""
     limit: Result[Annotated[int, Field(ge=1)] | None] = None
