@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .test_validate import BATCH, SERVED, STAGES, problems
+from .problems import BATCH, SERVED, STAGES, problems
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -17,11 +16,9 @@ import yaml
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from llmworkflow.api.load import load_workflow
 from llmworkflow.api.spec.workflow import LLMWorkflow
-from llmworkflow.api.status import LLMWorkflowStatus, StageState, StageStatus
+from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.cli import run as run_command
-from llmworkflow.cli import status
 from llmworkflow.cli.main import COMMANDS, main
 from llmworkflow.cli.run import announce
 from llmworkflow.local.home import WorkflowHome
@@ -29,26 +26,6 @@ from llmworkflow.local.machine import free_port
 from llmworkflow.local.port import Port
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("LLMWORKFLOW_HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def home(run: Run, tmp_path: Path) -> WorkflowHome:
-    """A workflow that was applied, with what it reads, and a status."""
-    run("init")
-    for name in ("train.jsonl", "test.jsonl"):
-        Path(name).touch()
-    home = WorkflowHome(tmp_path / "home", "default", "my-workflow")
-    home.apply(load_workflow(Path("workflow.yaml")))
-    tune = StageStatus(name="tune", kind="fineTune", state=StageState.RUNNING)
-    home.save_status(LLMWorkflowStatus(phase="Running", stage="tune", score="exactMatch 0.93", stages=[tune]))
-    return home
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -203,60 +180,6 @@ def test_plan_tells_what_never_ran(run: Run) -> None:
         ["score", "batch", "create"],
         ["chat", "serve", "create"],
     ]
-
-
-@pytest.mark.parametrize("output", ["json", "yaml"])
-def test_status_prints_the_resource(run: Run, home: WorkflowHome, output: str) -> None:
-    ended = run("status", "my-workflow", "-o", output)
-    content = json.loads(ended.output) if output == "json" else yaml.safe_load(ended.output)
-    assert content["kind"] == "LLMWorkflow"
-    assert content["metadata"]["name"] == "my-workflow"
-    assert content["status"]["phase"] == "Running"
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ((), "my-workflow"),
-        (("my-workflow",), "tune: Running"),
-        (("my-workflow", "-o", "wide"), "exactMatch 0.93"),
-    ],
-)
-def test_status_is_followed_until_ctrl_c(
-    run: Run, home: WorkflowHome, monkeypatch: pytest.MonkeyPatch, options: Sequence[str], told: str
-) -> None:
-    left = [home.status(), home.status().model_copy(update={"phase": "Serving"})]
-
-    def sleep(_: float) -> None:
-        if not left:
-            raise KeyboardInterrupt
-        home.save_status(left.pop(0))
-
-    monkeypatch.setattr(status, "time", SimpleNamespace(sleep=sleep))
-    ended = run("status", "--watch", *options)
-    assert (ended.exit_code, ended.stderr) == (0, "")
-    assert told in ended.stdout
-    assert ended.stdout.count("NAMESPACE") == (2 if "tune:" not in told else 0), (
-        "once more, as it changed once"
-    )
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [(("x", "-A"), "x is in one namespace"), (("-w", "-o", "json"), "leave out --output json")],
-)
-def test_what_status_cannot_show_is_refused(run: Run, options: Sequence[str], told: str) -> None:
-    ended = run("status", *options)
-    assert ended.exit_code == 2
-    assert told in ended.stderr
-
-
-def test_status_lists_all_workflows(run: Run, home: WorkflowHome) -> None:
-    ended = run("status")
-    assert "my-workflow" in ended.output
-    assert "exactMatch 0.93" in ended.output
-    assert re.search(r" \d+s *$", ended.output), "its age"
-    assert run("status", "-o", "name").output.strip() == "llmworkflow.llmworkflow.io/my-workflow"
 
 
 @pytest.mark.parametrize(
