@@ -92,10 +92,11 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def _chosen_ray(common: RaySettings, own: RaySettings | None) -> RaySettings:
-    """What a stage sets wins over what the workflow sets."""
+    """What a stage sets wins over what the workflow sets, as in rendering."""
     if own is None:
         return common
-    return common.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+    given = {name: getattr(own, name) for name in own.model_fields_set}
+    return common.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 def _marked(value: Any) -> Any:

@@ -87,10 +87,9 @@ def resources_over(*layers: Resources | None) -> Resources:
 
 
 def _given(model: SpecModel) -> dict[str, Any]:
-    """Fields that are not at their defaults: the API server fills those in, so being set says nothing."""
-    fields = type(model).model_fields
-    values = {name: getattr(model, name) for name in fields}
-    return {name: value for name, value in values.items() if value != fields[name].default}
+    """Fields that were set, to whatever: an empty list or a false of a stage takes away what the workflow has."""
+    values = {name: getattr(model, name) for name in model.model_fields_set}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _by_name(variables: list[EnvVar]) -> list[EnvVar]:

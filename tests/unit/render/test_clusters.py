@@ -14,9 +14,7 @@ from .builders import (
     cluster_of,
     env_of,
     group_of,
-    make_workflow,
     pod_of,
-    rendered,
 )
 
 STAGES = ("tune", "score", "chat")
@@ -144,9 +142,9 @@ def test_a_stage_overrides_the_workflow_which_overrides_the_installation() -> No
     assert head == {"cpu": "2", "memory": "8Gi"}
 
 
-def test_defaults_that_the_api_server_fills_in_override_nothing() -> None:
-    """An object from the API server has all defaults set: only what differs from them was chosen."""
-    ray = {"accelerator": {"name": "l4"}, "image": "ours:1"}
-    written = make_workflow(ray=ray, stages={"tune": {"ray": {"worker": {"cpu": 16}}}})
-    stored = type(written).model_validate(written.dump())
-    assert rendered(stored, "tune") == rendered(written, "tune")
+def test_a_stage_takes_away_what_the_workflow_has() -> None:
+    ray = {"pip": ["peft==1.0"], "spreadZones": True, "envFrom": [{"secretRef": {"name": "a"}}]}
+    own = {"pip": [], "spreadZones": False, "envFrom": []}
+    without = child_of("tune", ray={})
+    assert child_of("tune", ray=ray)["spec"] != without["spec"]
+    assert child_of("tune", ray=ray, stages={"tune": {"ray": own}})["spec"] == without["spec"]
