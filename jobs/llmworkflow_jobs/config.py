@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llmworkflow_jobs.errors import JobError
@@ -49,6 +49,10 @@ class JobConfig:
     def output_uri(self) -> str:
         """Folder of this attempt."""
         return f"{self.revision_uri}/{self.stage['attempt']}"
+
+    def based_on(self, source: str) -> JobConfig:
+        """The same with another base model; the revision is that of the workflow's, and not its."""
+        return replace(self, model={**self.model, "source": source, "revision": None})
 
 
 def load(path: str | None = None) -> JobConfig:

@@ -124,7 +124,7 @@ def starting_from(config: JobConfig) -> JobConfig:
             f"{artifact['uri']} is an adapter, no whole model; set export.merge in stage {reference['stage']}",
         )
     storage.read_whole(artifact, config)
-    return replace(config, model={**config.model, "source": f"{artifact['uri']}/{MODEL}", "revision": None})
+    return config.based_on(f"{artifact['uri']}/{MODEL}")
 
 
 def full(config: JobConfig, stage: str) -> InferenceModel:

@@ -27,7 +27,6 @@ request has to bring one of the keys that `api_keys` finds.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -103,7 +102,7 @@ def _web_application(job: JobConfig) -> Any:
 def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
     """Ray's description of one model of the endpoint. Its engine answers to modelId, and to modelId:<adapter>."""
     engine.check_overrides(served["engineKwargs"], also=_server_arguments())
-    job = _on_its_base(job, served)
+    job = job.based_on(served["source"]) if served["source"] else job
     chosen, has_adapter = _started_with(job, served), served["loadsAdapters"]
     return LLMConfig(
         model_loading_config={"model_id": served["modelId"], "model_source": chosen.source},
@@ -124,13 +123,6 @@ def llm_config(job: JobConfig, served: Mapping[str, Any]) -> LLMConfig:
         **_device(job),
         **placement.group(job, served),
     )
-
-
-def _on_its_base(job: JobConfig, served: Mapping[str, Any]) -> JobConfig:
-    """The job with the model's own base in place of the workflow's, whose revision is another's then."""
-    if served["source"] is None:
-        return job
-    return dataclasses.replace(job, model={**job.model, "source": served["source"], "revision": None})
 
 
 def _started_with(job: JobConfig, served: Mapping[str, Any]) -> InferenceModel:

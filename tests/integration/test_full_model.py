@@ -22,6 +22,14 @@ PROMPT = {
 }
 
 
+def artifact_of(start_shared_job: Any, module: str, config: dict[str, Any]) -> dict[str, str]:
+    """What a job makes, which has to succeed."""
+    report = start_shared_job(module, config).wait(400)
+    assert report["state"] == "Succeeded", report
+    artifact: dict[str, str] = report["artifact"]
+    return artifact
+
+
 @pytest.fixture(scope="module")
 def volume(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """A volume with rows, and a model whose own decoding is not vLLM's."""
@@ -50,11 +58,10 @@ def inputs(volume: Path, stage_document: Callable[..., Any], start_shared_job: A
         method="full",
         training={"maxSteps": 20},
     )
-    report = start_shared_job("fine_tune", config).wait(400)
-    assert report["state"] == "Succeeded", report
-    assert report["artifact"]["type"] == "model"
+    made = artifact_of(start_shared_job, "fine_tune", config)
+    assert made["type"] == "model"
     stage = {"stage": "tune", "kind": "fineTune", "revision": "0123456789ab", "attempt": 1}
-    return {"tune": stage | {"artifact": report["artifact"]}}
+    return {"tune": stage | {"artifact": made}}
 
 
 @pytest.mark.capability("training-steps")
@@ -71,12 +78,9 @@ def test_a_further_training_starts_from_it(
         training={"maxSteps": 2},
     )
     config["fineTune"]["model"] = {"stage": "tune"}
-    report = start_shared_job("fine_tune", config).wait(400)
-    assert report["state"] == "Succeeded", report
-    assert report["artifact"]["type"] == "model"
-    manifest = json.loads(
-        (Path(report["artifact"]["uri"].removeprefix("file://")) / "manifest.json").read_text()
-    )
+    made = artifact_of(start_shared_job, "fine_tune", config)
+    assert made["type"] == "model"
+    manifest = json.loads((Path(made["uri"].removeprefix("file://")) / "manifest.json").read_text())
     assert manifest["base"]["source"] == f"{inputs['tune']['artifact']['uri']}/model"
 
 
@@ -94,10 +98,7 @@ def rows_of(
         input={"uri": "volume:test.csv"},
     )
     config["batch"]["model"] = {"stage": "tune"}
-    report = start_shared_job("batch", config).wait(400)
-    assert report["state"] == "Succeeded", report
-    artifact: dict[str, str] = report["artifact"]
-    return artifact
+    return artifact_of(start_shared_job, "batch", config)
 
 
 @pytest.fixture(scope="module")

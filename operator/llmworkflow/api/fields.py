@@ -213,6 +213,13 @@ class SpecModel(BaseModel):
         """The model as JSON with camelCase names and only the fields that were set."""
         return self.model_dump(by_alias=True, mode="json", exclude_unset=True)
 
+    def given(self) -> dict[str, Any]:
+        """Values of the fields that were set, be it to their defaults; a null says nothing."""
+        values = {
+            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
 
 def mark_of(field: FieldInfo) -> Mark | None:
     """The mark of a field, None where it was forgotten."""

@@ -34,7 +34,7 @@ class WorkflowFile:
 
     def notes(self) -> list[str]:
         """What it says without effect, a line each."""
-        return InvalidWorkflow(_with_lines(list(notes(self.workflow)), self.document), self.source).lines()
+        return self.told(list(notes(self.workflow))).lines()
 
     def check(self, local: bool) -> None:
         """Raises what is wrong."""

@@ -3,8 +3,9 @@
 import click
 
 from llmworkflow.cli.errors import ends_well
-from llmworkflow.cli.options import in_namespace, on_target, only
+from llmworkflow.cli.options import on_target, only
 from llmworkflow.client.workflow import Target
+from llmworkflow.core.commands import in_namespace
 
 
 @click.command()

@@ -11,6 +11,7 @@ from llmworkflow.client.errors import ClientError
 from llmworkflow.client.machine import Machine
 from llmworkflow.client.target import chosen, cluster, is_obvious
 from llmworkflow.client.workflow import Target, Workflow
+from llmworkflow.core.commands import in_namespace
 from llmworkflow.local.home import WorkflowHome
 
 NAMESPACE = click.option(
@@ -92,11 +93,6 @@ def only(target: Target, name: str | None) -> Workflow:
 def where(target: Target) -> str:
     """The place of a target as an adverb."""
     return f"{'on' if target.place == 'this machine' else 'in'} {target.place}"
-
-
-def in_namespace(namespace: str) -> str:
-    """The option that a command takes for a workflow of a namespace; none where that is the usual one."""
-    return "" if namespace == "default" else f" -n {namespace}"
 
 
 def find_home(namespace: str | None, name: str) -> WorkflowHome:

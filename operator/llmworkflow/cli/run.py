@@ -17,11 +17,12 @@ from llmworkflow.api.spec.workflow import LLMWorkflow
 from llmworkflow.api.status import LLMWorkflowStatus
 from llmworkflow.cli.again import try_again
 from llmworkflow.cli.errors import DONE, FAILED, INTERRUPTED, ends_well
-from llmworkflow.cli.options import NAMESPACE, PORT, find_home, in_namespace
+from llmworkflow.cli.options import NAMESPACE, PORT, find_home
 from llmworkflow.cli.outcome import Outcome, holds, outcome
 from llmworkflow.cli.view import View
 from llmworkflow.client.target import local_flag
 from llmworkflow.core.asking import waiting
+from llmworkflow.core.commands import in_namespace
 from llmworkflow.local.absent import absent, lacking
 from llmworkflow.local.errors import LocalError
 from llmworkflow.local.home import WorkflowHome, default_root

@@ -17,6 +17,7 @@ from llmworkflow.client import machine_doctor
 from llmworkflow.client.doctor import Finding
 from llmworkflow.client.endpoint import Endpoint, key_of
 from llmworkflow.client.workflow import check_name
+from llmworkflow.core.commands import in_namespace
 from llmworkflow.core.conditions import abandoned
 from llmworkflow.core.registry import TunedModel
 from llmworkflow.local.errors import LocalError
@@ -40,11 +41,6 @@ class MachineWorkflow:
     @property
     def name(self) -> str:
         return self.home.folder.name
-
-    @property
-    def _typed(self) -> str:
-        """How commands are told which one is meant."""
-        return self.name if self.namespace == "default" else f"{self.name} -n {self.namespace}"
 
     def load(self) -> LLMWorkflow:
         return self.home.load()
@@ -72,7 +68,7 @@ class MachineWorkflow:
         if driver := self.home.driver():
             raise LocalError(
                 f"{self.name} runs, driven by process {driver['pid']}: end that with Ctrl-C, or with "
-                f"`llmworkflow stop {self._typed}`"
+                f"`llmworkflow stop {self.name}{in_namespace(self.namespace)}`"
             )
         from llmworkflow.local.ray_process import clear_session  # what clusters take has no psutil
 
@@ -104,7 +100,9 @@ class MachineWorkflow:
     @contextmanager
     def endpoint(self) -> Iterator[Endpoint]:
         if self.load().spec.suspend:
-            raise LocalError(f"{self.name} is suspended: `llmworkflow resume {self._typed}` goes on")
+            raise LocalError(
+                f"{self.name} is suspended: `llmworkflow resume {self.name}{in_namespace(self.namespace)}` goes on"
+            )
         serving = self.home.status().serving
         if serving is None or serving.url is None or not self.driven():
             raise LocalError(f"{self.name} serves nothing now: start it with `llmworkflow run FILE --local`")

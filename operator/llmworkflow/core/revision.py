@@ -95,8 +95,7 @@ def _chosen_ray(common: RaySettings, own: RaySettings | None) -> RaySettings:
     """What a stage sets wins over what the workflow sets, as in rendering."""
     if own is None:
         return common
-    given = {name: getattr(own, name) for name in own.model_fields_set}
-    return common.model_copy(update={name: value for name, value in given.items() if value is not None})
+    return common.model_copy(update=own.given())
 
 
 def _marked(value: Any) -> Any:

@@ -22,9 +22,7 @@ from llmworkflow.kube.settings import OperatorSettings
 from llmworkflow.render.stage_context import report_name
 
 LIVE_SECONDS = 10.0  # between looks at a child that the watch does not see
-SERVING_SECONDS = (
-    10.0  # between questions to an endpoint that serves, or did, until it gives a verdict that it is well
-)
+SERVING_SECONDS = 10.0  # between questions to an endpoint that serves, or did, until it says that it is well
 _RESYNC_PART = 0.8  # of the time between looks without a cause; no two of them are closer
 
 _P = ChildPhase

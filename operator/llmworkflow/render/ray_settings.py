@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from llmworkflow.api.fields import SpecModel
 from llmworkflow.api.spec.common import Accelerator, EnvVar, RaySettings, Resources
 from llmworkflow.api.spec.stage import Stage
 from llmworkflow.api.spec.workflow import LLMWorkflow
@@ -19,14 +18,14 @@ def stage_named(workflow: LLMWorkflow, name: str) -> Stage:
 
 
 def chosen_ray(workflow: LLMWorkflow, stage: Stage) -> RaySettings:
-    """What a stage sets wins over the workflow's; head and worker are merged by field, `env` by name."""
+    """What a stage sets, also an empty list, wins; head and worker are merged by field, `env` by name."""
     common, own = workflow.spec.ray, stage.ray or RaySettings()
     merged = {
         "head": resources_over(common.head, own.head),
         "worker": resources_over(common.worker, own.worker),
         "env": _by_name([*common.env, *own.env]),
     }
-    return common.model_copy(update=_given(own) | merged)
+    return common.model_copy(update=own.given() | merged)
 
 
 def effective_ray(workflow: LLMWorkflow, stage: Stage, settings: Settings) -> RaySettings:
@@ -75,21 +74,15 @@ def resolved_accelerator(wanted: Accelerator | None, stage: str, settings: Setti
             f"{', '.join(sorted(settings.accelerators)) or 'no profiles'}; choose one of them, or write out "
             "type, nodeSelector and tolerations"
         )
-    return profile.model_copy(update=_given(wanted) | {"count": wanted.count})
+    return profile.model_copy(update=wanted.given() | {"count": wanted.count})
 
 
 def resources_over(*layers: Resources | None) -> Resources:
     """The layers merged by field, later ones over earlier ones; of a worker group, what it shares with others."""
     chosen: dict[str, Any] = {}
     for layer in layers:
-        chosen |= _given(layer) if layer else {}
+        chosen |= layer.given() if layer else {}
     return Resources(**{name: value for name, value in chosen.items() if name in Resources.model_fields})
-
-
-def _given(model: SpecModel) -> dict[str, Any]:
-    """Fields that were set, to whatever: an empty list or a false of a stage takes away what the workflow has."""
-    values = {name: getattr(model, name) for name in model.model_fields_set}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _by_name(variables: list[EnvVar]) -> list[EnvVar]:

@@ -56,9 +56,8 @@ def cpus_per_pod(stage: Stage, accelerator: Accelerator | None) -> float:
         return min(together, workers.max or workers.count) * (workers.cpu or 1)
     if stage.serve:
         engines = sum(model.replicas.max * _processes(model.parallelism) for model in stage.serve.models)
-        return (
-            min(together, engines) + 1 + len(stage.serve.applications)
-        )  # the ingress, and a replica of each
+        beside = 1 + len(stage.serve.applications)  # the ingress, and a replica of each
+        return min(together, engines) + beside
     if stage.batch and uses_accelerator(stage):
         steps = (stage.batch.pipeline.preprocess, stage.batch.pipeline.postprocess)
         own = sum(number(step.cpu or 1) for step in steps if step != StepResources())

@@ -11,7 +11,7 @@ from llmworkflow.core.requests import EVERY_STAGE, Request, pending
 
 from .builders import workflow
 from .endpoints import serving, upgraded
-from .simulator import SimulatedCluster
+from .simulator import SimulatedCluster, started
 
 APPROVALS = (("stages.1.approval", {"required": True}), ("stages.2.approval", {"required": True}))
 
@@ -172,11 +172,16 @@ def test_another_run_tries_what_failed_at_work_again() -> None:
     assert run_again(cluster.workflow, cluster.status) is None
 
 
-def test_another_run_waits_for_a_retry_that_was_asked_for() -> None:
-    cluster = SimulatedCluster()
-    cluster.settle()
+def failed() -> SimulatedCluster:
+    """Its first stage has failed for good."""
+    cluster = started()
     cluster.fail("tune", retryable=False)
     cluster.settle()
+    return cluster
+
+
+def test_another_run_waits_for_a_retry_that_was_asked_for() -> None:
+    cluster = failed()
     cluster.ask(Verb.RETRY, "tune#1")
     assert run_again(cluster.workflow, cluster.status) is None
 
@@ -196,18 +201,12 @@ def test_another_run_leaves_what_a_gate_judged_and_what_an_edit_begins_anew() ->
     assert (cluster.stage("score").state, cluster.stage("score").reason) == ("Failed", "GateNotMet")
     assert run_again(cluster.workflow, cluster.status) is None
 
-    cluster = SimulatedCluster()
-    cluster.settle()
-    cluster.fail("tune", retryable=False)
-    cluster.settle()
+    cluster = failed()
     cluster.edit(("stages.0.fineTune.training.seed", 7))
     assert run_again(cluster.workflow, cluster.status) is None
 
 
 def test_of_what_failed_beside_what_was_cancelled_the_first_is_tried_again() -> None:
-    cluster = SimulatedCluster()
-    cluster.settle()
-    cluster.fail("tune", retryable=False)
-    cluster.settle()
+    cluster = failed()
     act(cluster, Verb.CANCEL, "score")
     assert run_again(cluster.workflow, cluster.status) == "tune"
